@@ -1,0 +1,1 @@
+export type { HostFacts, PodFacts, SourceFacts, SpecInput } from './spec-input.ts'

@@ -1,0 +1,73 @@
+// What the pure spec builder takes: everything was looked up before, so that each rule is a table test.
+import type { ContainerConfig, PodSandboxConfig } from '@coracle/cri-api'
+import type { ImageConfig } from '@coracle/oci-spec/image'
+import type { LinuxDevice, Seccomp } from '@coracle/oci-spec/runtime-spec'
+
+/** Facts about this machine and handler that change the spec. */
+export interface HostFacts {
+  readonly cgroupMode: 'v1' | 'hybrid' | 'v2'
+  readonly cgroupDriver: 'cgroupfs' | 'systemd'
+  readonly controllers: ReadonlySet<string>
+  readonly swapAccounting: boolean
+  /** Capabilities this process may give, `CAP_…`. */
+  readonly capabilities: readonly string[]
+  readonly seccomp: boolean
+  readonly apparmor: boolean
+  readonly selinux: boolean
+  /** This process may lower oom_score_adj below its own (CAP_SYS_RESOURCE). */
+  readonly lowerOomScore: boolean
+  readonly oomScoreAdj: number
+  readonly hugepageSizes: readonly string[]
+  readonly recursiveReadOnly: boolean
+  readonly userNamespaces: boolean
+  /** Hard and soft RLIMIT_NOFILE of this process. */
+  readonly nofile: { readonly soft: number; readonly hard: number }
+}
+
+/** The pod's own things as they were made. Paths undefined: the host's. */
+export interface PodFacts {
+  readonly id: string
+  readonly config: PodSandboxConfig
+  readonly netnsPath: string | undefined
+  readonly ipcnsPath: string | undefined
+  readonly utsnsPath: string | undefined
+  /** Of the pod's init, for a shared PID namespace. */
+  readonly pidnsPath: string | undefined
+  readonly hostname: string
+  readonly resolvConfPath: string
+  readonly hostnamePath: string
+  readonly hostsPath: string
+  readonly shmPath: string
+  /** Below the hierarchy roots (cgroupfs) or a slice name (systemd). */
+  readonly cgroupParent: string
+}
+
+/** A mount source that was looked at beforehand. */
+export interface SourceFacts {
+  readonly type: 'file' | 'directory' | 'symlink' | 'character' | 'block' | 'fifo' | 'socket' | undefined
+  readonly propagation: 'private' | 'shared' | 'slave'
+}
+
+export interface SpecInput {
+  readonly id: string
+  readonly pod: PodFacts
+  readonly config: ContainerConfig
+  readonly image: ImageConfig
+  readonly host: HostFacts
+  readonly rootfsPath: string
+  /** /etc/passwd and /etc/group of the root file system, capped; undefined when absent. */
+  readonly passwd: Buffer | undefined
+  readonly group: Buffer | undefined
+  /** By host_path of the config's mounts. */
+  readonly sources: ReadonlyMap<string, SourceFacts>
+  /** Host devices by path: of config.devices, and all of /dev for privileged containers. */
+  readonly devices: ReadonlyMap<string, LinuxDevice>
+  /** The container whose PID namespace a TARGET container joins. */
+  readonly targetPidnsPath: string | undefined
+  /** Parsed profile file for Localhost seccomp. */
+  readonly localhostSeccomp: Seccomp | undefined
+  /** Annotations that may reach the OCI spec: exact names or `prefix*`. */
+  readonly allowedAnnotations: readonly string[]
+  /** Image volumes: host directories made for them, by container path. */
+  readonly volumes: ReadonlyMap<string, string>
+}

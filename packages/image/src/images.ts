@@ -1,0 +1,100 @@
+// What the image room hands out: pulling, naming, and root file systems made of image layers.
+
+import type { Digest, ImageId } from '@coracle/oci-spec/digest'
+import type { ImageConfig, Platform } from '@coracle/oci-spec/image'
+import type { Reference } from '@coracle/oci-spec/reference'
+
+/** Credentials as they come with one request; never logged, never stored. */
+export interface Credentials {
+  readonly username?: string
+  readonly password?: string
+  /** OAuth2 refresh token. */
+  readonly identityToken?: string
+  /** Bearer token, sent as it is. */
+  readonly registryToken?: string
+}
+
+export interface PullRequest {
+  readonly reference: Reference
+  readonly credentials?: Credentials
+  readonly platform?: Platform
+  readonly onProgress?: (progress: PullProgress) => void
+}
+
+export interface LayerProgress {
+  readonly digest: Digest
+  readonly state: 'waiting' | 'downloading' | 'unpacking' | 'done' | 'present'
+  readonly downloadedBytes: number
+  readonly totalBytes: number
+}
+
+export interface PullProgress {
+  readonly image: string
+  readonly layers: readonly LayerProgress[]
+}
+
+/** A pulled image. Frozen; shared by all who ask. */
+export interface Image {
+  /** Digest of the config: `Image.id`, `PullImage.image_ref` and `ContainerStatus.image_id` of the CRI. */
+  readonly id: ImageId
+  /** `registry/repository:tag`, sorted. */
+  readonly tags: readonly string[]
+  /** `registry/repository@digest` of what was pulled (index or manifest), sorted. */
+  readonly digests: readonly string[]
+  /** Compressed layer bytes plus config. */
+  readonly sizeBytes: number
+  readonly pinned: boolean
+  readonly config: ImageConfig
+  /** The config blob as it came, for verbose output. */
+  readonly rawConfig: string
+}
+
+export interface Rootfs {
+  /** Where it is mounted. */
+  readonly path: string
+}
+
+export interface StoreUsage {
+  /** A real directory on the file system. */
+  readonly mountpoint: string
+  readonly usedBytes: bigint
+  readonly inodesUsed: bigint
+}
+
+export interface Images {
+  /**
+   * Pulls and unpacks; the same pull asked twice runs once, and is cancelled only when the last waiter leaves.
+   * Stops on its own after 60 s without progress. On failure nothing half-made can be seen or used.
+   */
+  pull(request: PullRequest, signal: AbortSignal): Promise<Image>
+  list(): readonly Image[]
+  /** By id (with or without `sha256:`), unambiguous id prefix of at least 3 digits, name:tag, name@digest, short name. Throws on an ambiguous prefix. */
+  find(name: string): Image | undefined
+  /**
+   * By id: the image with all its names. By tag or digest: the same, when it is the image's last name, else the name only.
+   * Layers still used by containers stay until those are gone. Absent: succeeds.
+   */
+  remove(name: string): Promise<void>
+  /** Pinned patterns (exact, `prefix*`, `*substring*`) can change at reload. */
+  setPinned(patterns: readonly string[]): void
+
+  /**
+   * The writable root file system of a container: image layers below, a directory of its own above, mounted.
+   * `key` is the container id. Undone by `removeRootfs`.
+   */
+  createRootfs(key: string, image: ImageId, signal: AbortSignal): Promise<Rootfs>
+  /** Unmounts; the writable layer stays. Absent: succeeds. */
+  unmountRootfs(key: string): Promise<void>
+  /** Unmounts and removes the writable layer. Absent: succeeds. Works with no free byte on the disk. */
+  removeRootfs(key: string): Promise<void>
+  /** The writable layer's directory, for statistics. */
+  writableLayer(key: string): string
+  /** Keys of all root file systems there are; recovery removes those without a container. */
+  rootfsKeys(): readonly string[]
+
+  imageUsage(signal: AbortSignal): Promise<StoreUsage>
+  containerUsage(signal: AbortSignal): Promise<StoreUsage>
+  /** Sweeps what an unclean end left: ingests, half-unpacked layers, layers no image or container refers to. */
+  recover(signal: AbortSignal): Promise<void>
+  close(): Promise<void>
+}
