@@ -1,0 +1,12 @@
+import type { Host } from './host.ts'
+import { createProcesses } from './processes.ts'
+
+export interface HostOptions {
+  /** Where the cgroup hierarchies are mounted. Default /sys/fs/cgroup. */
+  readonly cgroupRoot?: string
+}
+
+/** The one way to the kernel. Cheap: nothing is loaded or looked at before it is needed. */
+export function createHost(_options: HostOptions = {}): Pick<Host, 'processes'> {
+  return { processes: createProcesses() }
+}

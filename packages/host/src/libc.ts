@@ -1,0 +1,113 @@
+// The C library by FFI. koffi is loaded at the first call, each function declared at its first use: a daemon that only spawns pays nothing.
+import { createRequire } from 'node:module'
+import { getSystemErrorMap } from 'node:util'
+import { CodedError } from '@coracle/base/errors'
+
+type Koffi = typeof import('koffi').default
+type Pointer = Uint8Array | string | null
+type Foreign = (...args: unknown[]) => unknown
+
+const require = createRequire(import.meta.url)
+let koffi: Koffi | undefined
+let library: ReturnType<Koffi['load']> | undefined
+
+function declare(prototype: string): Foreign & { readonly async?: Foreign } {
+  // The package's CommonJS door exports the same object as the module that its types describe.
+  koffi ??= require('koffi') as Koffi
+  library ??= koffi.load('libc.so.6')
+  return library.func(prototype) as Foreign
+}
+
+function lazily(prototype: string): Foreign {
+  let declared: Foreign | undefined
+  return (...args) => {
+    declared ??= declare(prototype)
+    return declared(...args)
+  }
+}
+
+/** The errno of the last call. Read it before anything else is called. */
+export const errno = (): number => koffi?.errno() ?? 0
+
+/** A failed system call in the shape of Node's own: `code` is the errno's name. */
+export class SystemCallError extends Error {
+  override readonly name = 'SystemCallError'
+  readonly code: string
+  readonly errno: number
+  constructor(number: number) {
+    const [code, text] = getSystemErrorMap().get(-number) ?? [`E${number}`, 'unknown error']
+    super(`${code}: ${text}`)
+    this.code = code
+    this.errno = number
+  }
+}
+
+/** The failure of the call just made, as `internal`, with what was being done in front. */
+export function callFailed(action: string, number = errno()): CodedError {
+  return new CodedError('internal', action, { cause: new SystemCallError(number) })
+}
+
+// Numbers of calls without a wrapper in the C library of Debian 12; the same on every 64-bit architecture.
+export const SYS = { pidfdSendSignal: 424, pidfdOpen: 434, openat2: 437 } as const
+
+// syscall(2) is variadic; on x86-64 and arm64 Linux integer arguments of variadic functions travel as those of others.
+const syscallWords = lazily('long syscall(long n, long a, long b, long c, long d)')
+const syscallPath = lazily('long syscall(long n, long a, const char *b, void *c, long d)')
+
+export const libc = {
+  syscall: syscallWords as (n: number, a: number, b: number, c: number, d: number) => number,
+  openat2: (directory: number, path: string, how: Uint8Array) =>
+    syscallPath(SYS.openat2, directory, path, how, how.length) as number,
+  mount: lazily('int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)') as (
+    source: string,
+    target: string,
+    type: string | null,
+    flags: number,
+    data: string | null,
+  ) => number,
+  umount2: lazily('int umount2(const char *target, int flags)') as (target: string, flags: number) => number,
+  unshare: lazily('int unshare(int flags)') as (flags: number) => number,
+  setns: lazily('int setns(int fd, int kind)') as (fd: number, kind: number) => number,
+  sethostname: lazily('int sethostname(const void *name, size_t length)') as (name: Pointer, length: number) => number,
+  syncfs: lazily('int syncfs(int fd)') as (fd: number) => number,
+  statx: lazily('int statx(int directory, const char *path, int flags, unsigned int mask, void *out)') as (
+    directory: number,
+    path: string,
+    flags: number,
+    mask: number,
+    out: Uint8Array,
+  ) => number,
+  ioctl: lazily('int ioctl(int fd, unsigned long request, void *argument)') as (
+    fd: number,
+    request: number,
+    argument: Uint8Array,
+  ) => number,
+  socket: lazily('int socket(int domain, int type, int protocol)') as (domain: number, type: number, protocol: number) => number,
+  connect: lazily('int connect(int fd, const void *address, unsigned int length)') as (
+    fd: number,
+    address: Uint8Array,
+    length: number,
+  ) => number,
+  bind: lazily('int bind(int fd, const void *address, unsigned int length)') as (
+    fd: number,
+    address: Uint8Array,
+    length: number,
+  ) => number,
+  listen: lazily('int listen(int fd, int backlog)') as (fd: number, backlog: number) => number,
+  shutdown: lazily('int shutdown(int fd, int how)') as (fd: number, how: number) => number,
+  unlinkat: lazily('int unlinkat(int directory, const void *name, int flags)') as (
+    directory: number,
+    name: Uint8Array,
+    flags: number,
+  ) => number,
+}
+
+/** syncfs(2) on a thread of koffi's pool; resolves to 0 or the errno. */
+export function syncfsAsync(fd: number): Promise<number> {
+  const { promise, resolve } = Promise.withResolvers<number>()
+  declaredSyncfs ??= declare('int syncfs(int fd)')
+  // koffi hands back errno of the call's own thread by its callback's context: the result alone tells failure.
+  declaredSyncfs.async?.(fd, (err: unknown, result: number) => resolve(err === null && result === 0 ? 0 : errno() || 5))
+  return promise
+}
+let declaredSyncfs: (Foreign & { readonly async?: Foreign }) | undefined
