@@ -148,6 +148,14 @@ export interface ChildHandle extends AsyncDisposable {
   readonly exited: Promise<{ readonly exitCode: number | null; readonly signal: string | null }>
   /** To the process group when detached. Gone already: false. */
   kill(signal: NodeJS.Signals | number): boolean
+  /** Our own end no longer waits for it: for children that are meant to outlive us. It is still collected while we live. */
+  unref(): void
+}
+
+/** The two ends of a pipe(2), close-on-exec, ours to close. */
+export interface PipeEnds {
+  readonly read: number
+  readonly write: number
 }
 
 export interface Processes {
@@ -155,6 +163,10 @@ export interface Processes {
   run(request: RunRequest): Promise<RunResult>
   /** Starts and leaves running. Rejects when the program cannot be started. */
   start(request: StartRequest): Promise<ChildHandle>
+  /**
+   * A pipe(2). The `pipe`s of `start` are sockets: fine for programs, but /dev/stdout of a container cannot be opened again when it is one.
+   */
+  pipe(): PipeEnds
   /** Undefined when there is no such process, or it is a zombie. */
   identify(pid: number): ProcessIdentity | undefined
   isAlive(process: ProcessIdentity): boolean

@@ -82,6 +82,7 @@ export const libc = {
     request: number,
     argument: Uint8Array,
   ) => number,
+  pipe2: lazily('int pipe2(void *ends, int flags)') as (ends: Int32Array, flags: number) => number,
   socket: lazily('int socket(int domain, int type, int protocol)') as (domain: number, type: number, protocol: number) => number,
   connect: lazily('int connect(int fd, const void *address, unsigned int length)') as (
     fd: number,

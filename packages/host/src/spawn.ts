@@ -1,5 +1,6 @@
 // Child processes that cannot be forgotten: explicit environment and fds, killed with their group, always collected.
 import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process'
+import type { Socket } from 'node:net'
 import type { Readable, Writable } from 'node:stream'
 import { errnoOf } from '@coracle/base/errno'
 import { CodedError, invalid } from '@coracle/base/errors'
@@ -117,6 +118,12 @@ function handleOf(child: ChildProcess, detached: boolean): ChildHandle {
     stdio: child.stdio,
     exited,
     kill,
+    unref() {
+      child.unref()
+      // A socket of its own each; the type of Writable does not say so.
+      for (const stream of child.stdio)
+        if (stream !== null && stream !== undefined && 'unref' in stream) (stream as Socket).unref()
+    },
     async [Symbol.asyncDispose]() {
       if (kill('SIGKILL')) await atMost(collectMs, exited)
       for (const stream of child.stdio) stream?.destroy()
