@@ -1,4 +1,6 @@
 import type { Host } from './host.ts'
+import { createMounts } from './mounts.ts'
+import { createNamespacePins } from './namespaces.ts'
 import { createProcesses } from './processes.ts'
 
 export interface HostOptions {
@@ -7,6 +9,6 @@ export interface HostOptions {
 }
 
 /** The one way to the kernel. Cheap: nothing is loaded or looked at before it is needed. */
-export function createHost(_options: HostOptions = {}): Pick<Host, 'processes'> {
-  return { processes: createProcesses() }
+export function createHost(_options: HostOptions = {}): Pick<Host, 'processes' | 'mounts' | 'namespaces'> {
+  return { mounts: createMounts(), namespaces: createNamespacePins(), processes: createProcesses() }
 }

@@ -69,7 +69,7 @@ export const libc = {
   unshare: lazily('int unshare(int flags)') as (flags: number) => number,
   setns: lazily('int setns(int fd, int kind)') as (fd: number, kind: number) => number,
   sethostname: lazily('int sethostname(const void *name, size_t length)') as (name: Pointer, length: number) => number,
-  syncfs: lazily('int syncfs(int fd)') as (fd: number) => number,
+  statvfs: lazily('int statvfs(const char *path, void *out)') as (path: string, out: Uint8Array) => number,
   statx: lazily('int statx(int directory, const char *path, int flags, unsigned int mask, void *out)') as (
     directory: number,
     path: string,
@@ -95,6 +95,18 @@ export const libc = {
     length: number,
   ) => number,
   listen: lazily('int listen(int fd, int backlog)') as (fd: number, backlog: number) => number,
+  poll: lazily('int poll(void *fds, unsigned long count, int timeout)') as (
+    fds: Uint8Array,
+    count: number,
+    timeout: number,
+  ) => number,
+  getsockopt: lazily('int getsockopt(int fd, int level, int name, void *value, void *length)') as (
+    fd: number,
+    level: number,
+    name: number,
+    value: Uint8Array,
+    length: Uint8Array,
+  ) => number,
   shutdown: lazily('int shutdown(int fd, int how)') as (fd: number, how: number) => number,
   unlinkat: lazily('int unlinkat(int directory, const void *name, int flags)') as (
     directory: number,
@@ -103,12 +115,20 @@ export const libc = {
   ) => number,
 }
 
-/** syncfs(2) on a thread of koffi's pool; resolves to 0 or the errno. */
-export function syncfsAsync(fd: number): Promise<number> {
-  const { promise, resolve } = Promise.withResolvers<number>()
-  declaredSyncfs ??= declare('int syncfs(int fd)')
-  // koffi hands back errno of the call's own thread by its callback's context: the result alone tells failure.
-  declaredSyncfs.async?.(fd, (err: unknown, result: number) => resolve(err === null && result === 0 ? 0 : errno() || 5))
-  return promise
+// Declarations for koffi's own threads, where calls may wait for a disk.
+function lazilyOffThread(prototype: string): (...args: unknown[]) => Promise<number> {
+  let declared: (Foreign & { readonly async?: Foreign }) | undefined
+  return (...args) => {
+    const { promise, resolve, reject } = Promise.withResolvers<number>()
+    declared ??= declare(prototype)
+    // Every function that koffi declares has `async`.
+    declared.async?.(...args, (err: unknown, result: number) => (err === null ? resolve(result) : reject(err)))
+    return promise
+  }
 }
-let declaredSyncfs: (Foreign & { readonly async?: Foreign }) | undefined
+
+/** Calls that run off the main thread. They resolve to the call's result; errno is lost. */
+export const offThread = {
+  syncfs: lazilyOffThread('int syncfs(int fd)') as (fd: number) => Promise<number>,
+  umount2: lazilyOffThread('int umount2(const char *target, int flags)') as (target: string, flags: number) => Promise<number>,
+}

@@ -1,0 +1,92 @@
+// Namespaces without a process: pinned by bind mounts of their nsfs files.
+import { closeSync, existsSync, mkdirSync, openSync, rmdirSync, unlinkSync } from 'node:fs'
+import { constants as os } from 'node:os'
+import { isErrno } from '@coracle/base/errno'
+import { CodedError, failed } from '@coracle/base/errors'
+import { dial } from './dial.ts'
+import type { NamespacePins, PinnedNamespace, PinRequest } from './host.ts'
+import { callFailed, errno, libc } from './libc.ts'
+import { bringLoopbackUp } from './loopback.ts'
+import { mountFlags } from './mount-options.ts'
+import { isMountPoint } from './mounts.ts'
+import { writeSysctl } from './procfs.ts'
+import { inNamespaces } from './thread-namespaces.ts'
+
+const kinds: readonly PinnedNamespace[] = ['net', 'ipc', 'uts']
+const UNMOUNT_FLAGS = 2 | 8 // MNT_DETACH | UMOUNT_NOFOLLOW
+
+export function createNamespacePins(): NamespacePins {
+  return { pin, unpin, isPinned, dial }
+}
+
+function pin(request: PinRequest): void {
+  const { directory } = request
+  const made = mkdirSync(directory, { recursive: true, mode: 0o755 }) !== undefined
+  const files: string[] = []
+  try {
+    for (const kind of request.kinds) {
+      const file = `${directory}/${kind}`
+      if (isMountPoint(file)) throw new CodedError('already_exists', `${file} is pinned already`)
+      closeSync(openSync(file, 'a', 0o444))
+      files.push(file)
+    }
+    inNamespaces(request.kinds, 'new', () => {
+      configure(request)
+      for (const kind of request.kinds) bindOwn(kind, `${directory}/${kind}`)
+    })
+  } catch (err) {
+    for (const file of files) release(file)
+    if (made) removeIfEmpty(directory)
+    throw failed(`pin namespaces at ${directory}`, err)
+  }
+}
+
+function configure(request: PinRequest): void {
+  if (request.kinds.includes('net')) bringLoopbackUp()
+  if (request.hostname !== undefined) {
+    // Without its own namespace this would rename the host.
+    if (!request.kinds.includes('uts'))
+      throw new CodedError('invalid_argument', 'hostname must be set only with a new uts namespace')
+    const name = Buffer.from(request.hostname)
+    if (libc.sethostname(name, name.length) !== 0) throw callFailed(`set hostname ${request.hostname}`)
+  }
+  for (const [key, value] of Object.entries(request.sysctls ?? {})) writeSysctl(key, value)
+}
+
+function bindOwn(kind: PinnedNamespace, file: string): void {
+  if (libc.mount(`/proc/thread-self/ns/${kind}`, file, null, mountFlags.bind, null) !== 0)
+    throw callFailed(`bind ${kind} at ${file}`)
+}
+
+async function unpin(directory: string): Promise<void> {
+  for (const kind of kinds) release(`${directory}/${kind}`)
+  removeIfEmpty(directory)
+}
+
+function release(file: string): void {
+  if (!existsSync(file)) return
+  // Detached: a process that holds the file open must not keep the pin. Repeated for stacked mounts.
+  while (isMountPoint(file))
+    if (libc.umount2(file, UNMOUNT_FLAGS) !== 0) {
+      const number = errno()
+      if (number !== os.errno.EINVAL && number !== os.errno.ENOENT) throw callFailed(`unmount ${file}`, number)
+      break
+    }
+  try {
+    unlinkSync(file)
+  } catch (err) {
+    if (!isErrno(err, 'ENOENT')) throw failed(`remove ${file}`, err)
+  }
+}
+
+function removeIfEmpty(directory: string): void {
+  try {
+    rmdirSync(directory)
+  } catch (err) {
+    if (!isErrno(err, 'ENOENT', 'ENOTEMPTY', 'EEXIST')) throw failed(`remove ${directory}`, err)
+  }
+}
+
+function isPinned(directory: string, kind: PinnedNamespace): boolean {
+  return isMountPoint(`${directory}/${kind}`)
+}

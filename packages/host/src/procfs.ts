@@ -1,0 +1,35 @@
+// Writes into /proc/sys that cannot be led astray.
+import { closeSync, constants, openSync, statfsSync, writeSync } from 'node:fs'
+import { failed, invalid, precondition } from '@coracle/base/errors'
+import { quote } from '@coracle/base/ids'
+
+const PROC_SUPER_MAGIC = 0x9fa0
+
+/**
+ * The file of a sysctl. As with sysctl(8) the first separator decides: after a dot, `/` stands for a dot in a name
+ * (`net.ipv4.conf.eth0/100.forwarding`). Throws `invalid_argument`.
+ */
+export function sysctlPath(key: string, root = '/proc/sys'): string {
+  const byDots = key.search(/[./]/) === key.indexOf('.')
+  const path = byDots ? key.replace(/[./]/g, (c) => (c === '.' ? '/' : '.')) : key
+  const parts = path.split('/')
+  if (parts.length < 2 || parts.some((part) => part === '' || part === '.' || part === '..') || key.includes('\0'))
+    throw invalid(`sysctl ${quote(key)} must be a name such as "net.ipv4.ip_forward"`)
+  return `${root}/${path}`
+}
+
+/** Writes a sysctl in the namespaces of the calling thread. Only to a file of a real proc file system. */
+export function writeSysctl(key: string, value: string, root?: string): void {
+  const path = sysctlPath(key, root)
+  try {
+    const fd = openSync(path, constants.O_WRONLY | constants.O_NOFOLLOW)
+    try {
+      if (statfsSync(`/proc/self/fd/${fd}`).type !== PROC_SUPER_MAGIC) throw precondition(`${path} must be on a proc file system`)
+      writeSync(fd, value)
+    } finally {
+      closeSync(fd)
+    }
+  } catch (err) {
+    throw failed(`set sysctl ${key} to ${quote(value)}`, err)
+  }
+}
