@@ -34,6 +34,9 @@ export interface Capabilities {
     readonly searches: readonly string[]
     readonly options: readonly string[]
   }
+  readonly cgroupPath?: string
+  /** Capability `io.kubernetes.cri.pod-annotations`. */
+  readonly podAnnotations?: Readonly<Record<string, string>>
   readonly ipRanges?: readonly (readonly { readonly subnet: string }[])[]
 }
 
