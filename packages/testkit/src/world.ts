@@ -1,0 +1,112 @@
+// A world of its own for one daemon under test: directories, a bridge and subnet nobody else uses, a CNI configuration.
+import { existsSync } from 'node:fs'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { networkInterfaces, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { run } from './program.ts'
+
+export interface World {
+  /** Everything of this world is below it, the socket too (its path stays under the 107 bytes of sun_path). */
+  readonly directory: string
+  readonly root: string
+  readonly state: string
+  readonly socket: string
+  readonly cniConfigDir: string
+  readonly ipamDir: string
+  /** A place for pod log directories and volumes. */
+  readonly pods: string
+  readonly daemonLog: string
+  readonly bridge: string
+  readonly networkName: string
+  /** `10.211.7.` — every address of the world starts with it. */
+  readonly subnetPrefix: string
+  /** Deletes the bridge and the directory. */
+  remove(): Promise<void>
+}
+
+export interface WorldOptions {
+  /** Adds an IPv6 range to the network. Pod starts wait for duplicate address detection then. */
+  readonly dualStack?: boolean
+}
+
+export async function makeWorld(options: WorldOptions = {}): Promise<World> {
+  const directory = await mkdtemp(join(tmpdir(), 'ct-'))
+  const claim = await claimNumber()
+  const world = {
+    directory,
+    root: join(directory, 'root'),
+    state: join(directory, 'state'),
+    socket: join(directory, 's.sock'),
+    cniConfigDir: join(directory, 'cni'),
+    ipamDir: join(directory, 'ipam'),
+    pods: join(directory, 'pods'),
+    daemonLog: join(directory, 'daemon.log'),
+    bridge: `ct${claim.number}`,
+    networkName: `ct${claim.number}`,
+    subnetPrefix: `10.211.${claim.number}.`,
+    async remove() {
+      await run(['ip', 'link', 'delete', `ct${claim.number}`])
+      await rm(directory, { recursive: true, force: true })
+      await claim.release()
+    },
+  }
+  for (const path of [world.root, world.state, world.cniConfigDir, world.ipamDir, world.pods]) await mkdir(path)
+  await writeFile(join(world.cniConfigDir, '10-test.conflist'), JSON.stringify(conflist(world, claim.number, options)))
+  return world
+}
+
+function conflist(
+  world: Pick<World, 'bridge' | 'networkName' | 'subnetPrefix' | 'ipamDir'>,
+  number: number,
+  { dualStack }: WorldOptions,
+) {
+  const ranges = [[{ subnet: `${world.subnetPrefix}0/24` }]]
+  const routes = [{ dst: '0.0.0.0/0' }]
+  if (dualStack) {
+    ranges.push([{ subnet: `fd00:211:${number}::/64` }])
+    routes.push({ dst: '::/0' })
+  }
+  return {
+    cniVersion: '1.0.0',
+    name: world.networkName,
+    plugins: [
+      {
+        type: 'bridge',
+        bridge: world.bridge,
+        isGateway: true,
+        ipMasq: true,
+        hairpinMode: true,
+        ipam: { type: 'host-local', dataDir: world.ipamDir, ranges, routes },
+      },
+      { type: 'portmap', capabilities: { portMappings: true } },
+    ],
+  }
+}
+
+/** A number of 0..255 that no other world of this machine holds; test files run side by side in processes of their own. */
+async function claimNumber(): Promise<{ number: number; release(): Promise<void> }> {
+  const claims = join(tmpdir(), 'ct-claims')
+  await mkdir(claims, { recursive: true })
+  const start = process.pid % 256
+  for (let offset = 0; offset < 256; offset++) {
+    const number = (start + offset) % 256
+    if (networkInterfaces()[`ct${number}`]) continue
+    const claim = join(claims, String(number))
+    if (!(await claimed(claim))) continue
+    return { number, release: () => rm(claim, { force: true }) }
+  }
+  throw new Error(`no free test network: remove stale directories below ${claims}`)
+}
+
+/** Takes the claim file for this process, also from a process that is gone. */
+async function claimed(path: string): Promise<boolean> {
+  try {
+    await writeFile(path, String(process.pid), { flag: 'wx' })
+    return true
+  } catch {
+    const holder = await readFile(path, 'utf8').catch(() => '')
+    if (holder === '' || existsSync(`/proc/${holder}`)) return false
+    await rm(path, { force: true })
+    return claimed(path)
+  }
+}
