@@ -84,6 +84,8 @@ export interface OciRuntime {
   /** Removes the runtime's own record and cgroup, ends the monitor; killing what still runs. Absent: succeeds. */
   delete(paths: ContainerPaths): Promise<void>
   inspect(paths: ContainerPaths): MonitorState
+  /** Whether the program was started: asks the runtime for its state. For recovery. Absent: false. */
+  isStarted(paths: ContainerPaths): Promise<boolean>
   /** The exit as the monitor wrote it; undefined while none was written. */
   readExit(paths: ContainerPaths): Exit | undefined
   /** Calls back once when the exit is known (exit file, else monitor and init both gone: code 255 after 1 s). Stops on abort. */

@@ -1,0 +1,145 @@
+import { join } from 'node:path'
+import { nowNs } from '@coracle/base/clock'
+import { CodedError, failed, invalid, notFound, precondition } from '@coracle/base/errors'
+import { failpoint } from '@coracle/base/failpoint'
+import { type ContainerId, newContainerId, quote } from '@coracle/base/ids'
+import { logger } from '@coracle/base/log'
+import { createSpec, resolveStopSignal, validateContainerConfig } from '@coracle/container-spec'
+import type { ContainerConfig } from '@coracle/cri-api'
+import type { Image } from '@coracle/image'
+import { reuse, undoUnlessClaimed } from '../claim.ts'
+import { runtimeOf } from '../handlers.ts'
+import { containerPaths } from '../layout.ts'
+import { type Container, containerKey } from '../model/container.ts'
+import { isReady, type Pod } from '../model/pod.ts'
+import { claimPod } from '../pod/run.ts'
+import type { Services } from '../services.ts'
+import { watchContainer } from './exit.ts'
+import { gatherInput } from './gather.ts'
+import { removeContainer, teardownContainer } from './remove.ts'
+
+const log = logger('lifecycle')
+
+export interface CreateContainerRequest {
+  readonly podId: string
+  readonly config: ContainerConfig
+  readonly fingerprint: string
+}
+
+/** Makes a container in a ready pod, up to the moment before its program starts. The work goes on when the caller leaves; the same request again joins it. */
+export async function createContainer(
+  services: Services,
+  request: CreateContainerRequest,
+  signal: AbortSignal,
+): Promise<ContainerId> {
+  const pod = services.pods.get(request.podId)
+  requireReady(pod)
+  validateContainerConfig(request.config, pod.config)
+  claimPod(services, pod.id)
+  const key = containerKey(pod.id, request.config)
+  const id = await services.containerFlights.join(
+    `${key}\n${request.fingerprint}`,
+    signal,
+    () => makeContainer(services, pod, request),
+    'continue',
+  )
+  const container = services.containers.find(id)
+  if (container !== undefined && !container.claimed) services.containers.put({ ...container, claimed: true })
+  return id
+}
+
+export function requireReady(pod: Pod): void {
+  if (!isReady(pod)) throw precondition(`pod sandbox ${pod.id} is not ready`)
+}
+
+async function makeContainer(services: Services, pod: Pod, request: CreateContainerRequest): Promise<ContainerId> {
+  const { config, fingerprint } = request
+  const key = containerKey(pod.id, config)
+  const title = `container ${quote(config.metadata?.name ?? '')} in pod sandbox ${pod.id}`
+  const existing = reuse(services.containers.findByKey(key), fingerprint, title)
+  if (existing !== undefined) return existing.id
+  const image = requireImage(services, config)
+  const id = newContainerId()
+  using _lock = await services.containerLocks.lock(id, services.shutdown)
+  services.containers.put({
+    id,
+    podId: pod.id,
+    key,
+    config,
+    imageId: image.id,
+    imageRef: image.digests[0] ?? image.id,
+    runtime: pod.runtime,
+    createdAt: nowNs(),
+    logPath: logPathOf(pod, config),
+    resources: config.linux?.resources,
+    made: undefined,
+    state: { kind: 'creating' },
+    claimed: false,
+    fingerprint,
+  })
+  try {
+    const container = await buildContainer(services, pod, services.containers.get(id))
+    // The pod may have been stopped meanwhile; its stop did not see a container that was still being made.
+    requireReady(services.pods.get(pod.id))
+    services.containers.put(container)
+    await failpoint('container.created')
+  } catch (err) {
+    await teardownContainer(services, services.containers.get(id), err)
+    throw failed(`create ${title}`, err)
+  }
+  watchContainer(services, services.containers.get(id))
+  undoUnlessClaimed({
+    afterMs: services.settings.unclaimedMs,
+    shutdown: services.shutdown,
+    isUnclaimed: () => services.containers.find(id)?.claimed === false,
+    undo: () => removeContainer(services, id),
+    title,
+  })
+  return id
+}
+
+function requireImage(services: Services, config: ContainerConfig): Image {
+  const name = config.image?.image ?? ''
+  if (name === '') throw invalid('config.image.image must not be empty')
+  const image = services.images.find(name)
+  if (image === undefined) throw notFound(`image ${quote(name)} is not present: pull it first`)
+  return image
+}
+
+function logPathOf(pod: Pod, config: ContainerConfig): string | undefined {
+  if (pod.config.logDirectory === '' || config.logPath === '') return undefined
+  return join(pod.config.logDirectory, config.logPath)
+}
+
+async function buildContainer(services: Services, pod: Pod, container: Container): Promise<Container> {
+  const paths = containerPaths(services.settings, container.id)
+  await failpoint('container.wanted')
+  const { input, image } = await gatherInput(services, pod, container)
+  await failpoint('container.rootfs')
+  const { spec, user, warnings } = createSpec(input)
+  for (const warning of warnings) log.warn(warning, { containerId: container.id })
+  const stopSignal = resolveStopSignal(container.config, image.config.stopSignal)
+  const made = { process: spec.process, user, cgroupsPath: spec.linux.cgroupsPath, stopSignal }
+  try {
+    const { pid, monitorPid } = await runtimeOf(services, pod).create(
+      {
+        paths,
+        spec,
+        logPath: container.logPath,
+        stdin: container.config.stdin,
+        stdinOnce: container.config.stdinOnce,
+        terminal: container.config.tty,
+        monitorCgroup: services.settings.monitorCgroup,
+      },
+      services.shutdown,
+    )
+    await failpoint('container.runtime-created')
+    return { ...container, made, state: { kind: 'created', pid, monitorPid, failure: undefined } }
+  } catch (err) {
+    // What the OCI runtime refuses is told at the start, as a container that ended with StartError: kubelet shows that to the user,
+    // while a failing CreateContainer leaves nothing to look at.
+    if (!(err instanceof CodedError) || err.name !== 'OciRuntimeError') throw err
+    log.info('runtime refused the container', { containerId: container.id, error: err })
+    return { ...container, made, state: { kind: 'created', pid: 0, monitorPid: 0, failure: err.message } }
+  }
+}

@@ -1,0 +1,59 @@
+import { failpoint } from '@coracle/base/failpoint'
+import type { ContainerId } from '@coracle/base/ids'
+import { logger } from '@coracle/base/log'
+import type { Exit } from '@coracle/oci-runtime'
+import { runtimeOf } from '../handlers.ts'
+import { containerPaths } from '../layout.ts'
+import { type Container, exitedState, isLive } from '../model/container.ts'
+import type { Services } from '../services.ts'
+
+const log = logger('lifecycle')
+
+/** From now on the container's end is noticed, recorded and cleaned up after. */
+export function watchContainer(services: Services, container: Container): void {
+  if (!isLive(container) || services.exits.has(container.id)) return
+  if (container.state.kind === 'created' && container.state.failure !== undefined) return
+  services.exits.set(container.id, Promise.withResolvers<void>())
+  runtimeOf(services, container).watchExit(containerPaths(services.settings, container.id), services.shutdown, (exit) => {
+    onExit(services, container.id, exit).catch((err: unknown) => {
+      log.error('recording an exit failed', { containerId: container.id, error: err })
+    })
+  })
+}
+
+async function onExit(services: Services, id: ContainerId, exit: Exit): Promise<void> {
+  await failpoint('container.exit')
+  // A start in flight holds the lock: its result is recorded first.
+  using _lock = await services.containerLocks.lock(id, services.shutdown)
+  recordExit(services, id, exit)
+}
+
+/** For a caller that holds the container's lock. */
+export function recordExit(services: Services, id: ContainerId, exit: Exit): void {
+  const container = services.containers.find(id)
+  if (container !== undefined && isLive(container)) {
+    const exited = services.containers.put({ ...container, state: exitedState(container, exit) })
+    log.info('container exited', { containerId: id, exitCode: exit.exitCode, oomKilled: exit.oomKilled || undefined })
+    cleanUpAfterExit(services, exited)
+  }
+  services.exits.get(id)?.resolve()
+  services.exits.delete(id)
+}
+
+/** Gives back what an ended container holds, but for its writable layer. Removal waits for it and repeats what failed. */
+export function cleanUpAfterExit(services: Services, container: Container): void {
+  const { id } = container
+  const work = (async () => {
+    // Not before this work is in the map.
+    await null
+    try {
+      await runtimeOf(services, container).delete(containerPaths(services.settings, id))
+      await services.images.unmountRootfs(id)
+    } catch (err) {
+      log.warn('cleaning up after an exit failed; removal will repeat it', { containerId: id, error: err })
+    } finally {
+      services.afterExit.delete(id)
+    }
+  })()
+  services.afterExit.set(id, work)
+}

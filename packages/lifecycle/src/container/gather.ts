@@ -1,0 +1,104 @@
+// Looks up everything that the pure spec builder needs.
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { invalid, notFound } from '@coracle/base/errors'
+import { quote } from '@coracle/base/ids'
+import { hostPathsOf, localhostSeccomp, type SourceFacts, type SpecInput } from '@coracle/container-spec'
+import type { ContainerConfig } from '@coracle/cri-api'
+import type { Image } from '@coracle/image'
+import type { LinuxDevice } from '@coracle/oci-spec/runtime-spec'
+import { volumesDirectory } from '../layout.ts'
+import { type Container, isRunning } from '../model/container.ts'
+import { namespaceMode, type Pod } from '../model/pod.ts'
+import { podFacts } from '../pod/facts.ts'
+import type { Services } from '../services.ts'
+
+/** Largest /etc/passwd and /etc/group that are read from an image. */
+const accountsMaxBytes = 10 * 1024 * 1024
+
+export async function gatherInput(
+  services: Services,
+  pod: Pod,
+  container: Container,
+): Promise<{ input: SpecInput; image: Image }> {
+  const { config, id } = container
+  const image = services.images.find(container.imageId)
+  if (image === undefined) throw notFound(`image ${container.imageId} is not present: pull it first`)
+  const [rootfs, sources] = await Promise.all([
+    services.images.createRootfs(id, image.id, services.shutdown),
+    lookAtSources(services, config),
+  ])
+  const input: SpecInput = {
+    id,
+    pod: podFacts(services, pod),
+    config,
+    image: image.config,
+    host: services.facts,
+    rootfsPath: rootfs.path,
+    passwd: services.host.paths.readInRoot(rootfs.path, '/etc/passwd', accountsMaxBytes),
+    group: services.host.paths.readInRoot(rootfs.path, '/etc/group', accountsMaxBytes),
+    sources,
+    devices: lookAtDevices(services, config),
+    targetPidnsPath: targetPidns(services, pod, config),
+    localhostSeccomp: localhostSeccomp(config),
+    allowedAnnotations: services.handlerSettings(pod.runtime).allowedAnnotations,
+    volumes: makeVolumes(services, container, image),
+  }
+  return { input, image }
+}
+
+/** Looks at mount sources in a process of their own; makes the missing ones, as docker did and pod authors rely on. */
+async function lookAtSources(services: Services, config: ContainerConfig): Promise<ReadonlyMap<string, SourceFacts>> {
+  const wanted = hostPathsOf(config)
+  if (wanted.length === 0) return new Map()
+  const { probeTimeoutMs } = services.settings
+  const { paths, mounts } = services.host
+  const found = await paths.probe(wanted, probeTimeoutMs, services.shutdown)
+  const sources = new Map<string, SourceFacts>()
+  for (const { path, type } of found) {
+    if (type === undefined) await paths.makeDirectory(path, probeTimeoutMs, services.shutdown)
+    const needsPropagation = config.mounts.some((mount) => mount.hostPath === path && mount.propagation !== 0)
+    sources.set(path, { type: type ?? 'directory', propagation: needsPropagation ? mounts.propagationOf(path) : 'private' })
+  }
+  return sources
+}
+
+function lookAtDevices(services: Services, config: ContainerConfig): ReadonlyMap<string, LinuxDevice> {
+  const devices = new Map<string, LinuxDevice>()
+  for (const { hostPath } of config.devices) {
+    if (!/^\/dev\/[^\0]+$/.test(hostPath) || /(^|\/)\.\.(\/|$)/.test(hostPath)) {
+      throw invalid(`config.devices.host_path ${quote(hostPath)} must be a clean path below /dev`)
+    }
+    const device = services.readDevice(hostPath)
+    if (device !== undefined) devices.set(hostPath, device)
+  }
+  if (config.linux?.securityContext?.privileged === true) {
+    for (const device of services.hostDevices()) devices.set(device.path, device)
+  }
+  return devices
+}
+
+function targetPidns(services: Services, pod: Pod, config: ContainerConfig): string | undefined {
+  const options = config.linux?.securityContext?.namespaceOptions
+  if (options?.pid !== namespaceMode.target) return undefined
+  const field = 'config.linux.security_context.namespace_options.target_id'
+  if (options.targetId === '') throw invalid(`${field} must not be empty when pid is TARGET`)
+  const target = services.containers.find(options.targetId)
+  if (target === undefined || target.podId !== pod.id)
+    throw invalid(`${field} ${quote(options.targetId)} is not a container of pod sandbox ${pod.id}`)
+  if (!isRunning(target)) throw invalid(`${field} ${quote(options.targetId)} is not running`)
+  return `/proc/${target.state.pid}/ns/pid`
+}
+
+/** Volumes that an image declares live in the writable layer; only below a read-only root do they need a place of their own. */
+function makeVolumes(services: Services, container: Container, image: Image): ReadonlyMap<string, string> {
+  const volumes = new Map<string, string>()
+  if (container.config.linux?.securityContext?.readonlyRootfs !== true) return volumes
+  const base = volumesDirectory(services.settings, container.id)
+  for (const [index, path] of image.config.volumes.entries()) {
+    const directory = join(base, String(index))
+    mkdirSync(directory, { recursive: true, mode: 0o755 })
+    volumes.set(path, directory)
+  }
+  return volumes
+}

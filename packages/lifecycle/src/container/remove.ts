@@ -1,0 +1,59 @@
+import { statSync } from 'node:fs'
+import { explain, failed } from '@coracle/base/errors'
+import { failpoint } from '@coracle/base/failpoint'
+import { logger } from '@coracle/base/log'
+import { cleanupSignal } from '@coracle/base/signals'
+import { runtimeOf } from '../handlers.ts'
+import { containerPaths, volumesDirectory } from '../layout.ts'
+import { type Container, isLive } from '../model/container.ts'
+import type { Services } from '../services.ts'
+import { stopLive } from './stop.ts'
+
+const log = logger('lifecycle')
+
+/** Kills the container if it runs, removes its writable layer, files and record. Its log stays: that is the caller's. Unknown: succeeds. */
+export async function removeContainer(services: Services, id: string): Promise<void> {
+  const found = services.containers.find(id)
+  if (found === undefined) return
+  if (isLive(found)) await stopLive(services, found, 0)
+  using _lock = await services.containerLocks.lock(found.id, cleanupSignal(240_000))
+  const container = services.containers.find(found.id)
+  if (container === undefined) return
+  try {
+    await releaseContainer(services, container)
+  } catch (err) {
+    throw failed(`remove container ${container.id}`, err)
+  }
+}
+
+/** Undoes from the record whatever may exist of a container, then forgets it. Idempotent. For a caller that holds its lock. */
+async function releaseContainer(services: Services, container: Container): Promise<void> {
+  const { id } = container
+  const paths = containerPaths(services.settings, id)
+  const cleaned = services.afterExit.get(id)
+  if (cleaned !== undefined) await cleaned
+  await runtimeOf(services, container).delete(paths)
+  await failpoint('container.release')
+  await services.images.removeRootfs(id)
+  await services.host.paths.removeTree(volumesDirectory(services.settings, id))
+  await services.host.paths.removeTree(paths.bundle)
+  await failpoint('container.forget')
+  services.containers.delete(id)
+}
+
+/** Rollback and recovery of a container that was never handed out. What would not go is retried when its pod is removed. */
+export async function teardownContainer(services: Services, container: Container, cause: unknown): Promise<void> {
+  try {
+    await releaseContainer(services, container)
+    removeEmptyLog(services, container)
+  } catch (err) {
+    log.error('container could not be undone', { containerId: container.id, reason: explain(cause), error: err })
+  }
+}
+
+function removeEmptyLog(services: Services, container: Container): void {
+  const { logPath } = container
+  if (logPath === undefined) return
+  const info = statSync(logPath, { throwIfNoEntry: false })
+  if (info?.isFile() && info.size === 0) void services.host.paths.removeTree(logPath)
+}

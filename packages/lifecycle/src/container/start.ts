@@ -1,0 +1,59 @@
+import { nowNs } from '@coracle/base/clock'
+import { explain, failed, precondition } from '@coracle/base/errors'
+import { failpoint } from '@coracle/base/failpoint'
+import { runtimeOf } from '../handlers.ts'
+import { containerPaths } from '../layout.ts'
+import { type CreatedContainer, isCreated } from '../model/container.ts'
+import type { Services } from '../services.ts'
+import { requireReady } from './create.ts'
+import { cleanUpAfterExit } from './exit.ts'
+
+/** Exit code of a container whose program could not be started, as the peers report it. */
+const startErrorCode = 128
+
+/**
+ * Starts the program of a created container. Throws `failed_precondition` in any other state, and when the OCI runtime could not
+ * start it: the container is then exited with reason StartError. Goes on when the caller leaves.
+ */
+export async function startContainer(services: Services, id: string, signal: AbortSignal): Promise<void> {
+  const found = services.containers.get(id)
+  using _lock = await services.containerLocks.lock(found.id, signal)
+  const container = services.containers.get(found.id)
+  if (!isCreated(container)) {
+    throw precondition(`container ${container.id} is ${container.state.kind}: only a created container can be started`)
+  }
+  requireReady(services.pods.get(container.podId))
+  await startCreated(services, container)
+}
+
+async function startCreated(services: Services, container: CreatedContainer): Promise<void> {
+  const { id, state } = container
+  try {
+    if (state.failure !== undefined) throw precondition(state.failure)
+    await failpoint('container.start')
+    await runtimeOf(services, container).start(containerPaths(services.settings, id), services.shutdown)
+    await failpoint('container.runtime-started')
+  } catch (err) {
+    const now = nowNs()
+    const exited = services.containers.put({
+      ...container,
+      state: {
+        kind: 'exited',
+        startedAt: now,
+        finishedAt: now,
+        exitCode: startErrorCode,
+        reason: 'StartError',
+        message: explain(err),
+      },
+    })
+    services.exits.get(id)?.resolve()
+    services.exits.delete(id)
+    cleanUpAfterExit(services, exited)
+    throw failed(`start container ${id}`, err)
+  }
+  services.containers.put({
+    ...container,
+    state: { kind: 'running', pid: state.pid, monitorPid: state.monitorPid, startedAt: nowNs() },
+  })
+  await failpoint('container.started')
+}

@@ -1,0 +1,144 @@
+import { monotonicMs } from '@coracle/base/clock'
+import { CodedError } from '@coracle/base/errors'
+import { failpoint } from '@coracle/base/failpoint'
+import { logger } from '@coracle/base/log'
+import { abortable, delay } from '@coracle/base/signals'
+import { runtimeOf } from '../handlers.ts'
+import { containerPaths } from '../layout.ts'
+import { type Container, isLive, isRunning } from '../model/container.ts'
+import type { Services } from '../services.ts'
+import { cleanUpAfterExit } from './exit.ts'
+
+const log = logger('lifecycle')
+
+const SIGKILL = 9
+/** How long SIGKILL is repeated before the caller is told that the process does not go away. */
+const killPatienceMs = 120_000
+
+/** One container being stopped; a later request may shorten the grace, never lengthen it. */
+export interface StopOperation {
+  readonly done: Promise<void>
+  /** Whether SIGKILL was sent: from then on nothing new may be started inside. */
+  isKilling(): boolean
+  shorten(graceMs: number): void
+}
+
+/**
+ * Asks a running container to end with its stop signal, and kills it after the grace. Unknown, not yet started or ended
+ * containers: succeeds. The kill happens even if the caller leaves.
+ */
+export async function stopContainer(
+  services: Services,
+  request: { readonly id: string; readonly graceMs: number },
+  signal: AbortSignal,
+): Promise<void> {
+  const container = services.containers.find(request.id)
+  if (container === undefined || !isRunning(container)) return
+  await abortable(stopLive(services, container, request.graceMs), signal)
+}
+
+/** Kills everything of a pod without grace; for those not started too. */
+export async function killContainers(services: Services, podId: string): Promise<void> {
+  const live = [...services.containers.all()].filter((container) => container.podId === podId && isLive(container))
+  await Promise.all(live.map((container) => stopLive(services, container, 0)))
+}
+
+export function stopLive(services: Services, container: Container, graceMs: number): Promise<void> {
+  const running = services.stops.get(container.id)
+  if (running !== undefined) {
+    running.shorten(graceMs)
+    return running.done
+  }
+  const operation = startStop(services, container, graceMs)
+  services.stops.set(container.id, operation)
+  const forget = () => services.stops.delete(container.id)
+  operation.done.then(forget, forget)
+  return operation.done
+}
+
+function startStop(services: Services, container: Container, graceMs: number): StopOperation {
+  let deadline = monotonicMs() + graceMs
+  let killing = false
+  let wake = Promise.withResolvers<void>()
+  const grace = async (exited: Promise<unknown>): Promise<boolean> => {
+    for (;;) {
+      const left = deadline - monotonicMs()
+      if (left <= 0) return false
+      const timer = new AbortController()
+      const outcome = await Promise.race([
+        exited.then(() => 'exited' as const),
+        wake.promise.then(() => 'changed' as const),
+        delay(Math.min(left, 2 ** 31 - 1), timer.signal).then(
+          () => 'passed' as const,
+          () => 'passed' as const,
+        ),
+      ])
+      timer.abort()
+      if (outcome === 'exited') return true
+    }
+  }
+  const run = async () => {
+    const waiter = services.exits.get(container.id)
+    if (waiter === undefined) return endUnwatched(services, container)
+    const paths = containerPaths(services.settings, container.id)
+    const runtime = runtimeOf(services, container)
+    await failpoint('container.stop')
+    if (isRunning(container) && deadline > monotonicMs()) {
+      await runtime.kill(paths, container.made.stopSignal, false)
+      if (await grace(waiter.promise)) return
+    }
+    killing = true
+    await killUntilGone(() => runtime.kill(paths, SIGKILL, true), waiter.promise, container.id)
+  }
+  return {
+    done: run(),
+    isKilling: () => killing,
+    shorten: (ms) => {
+      deadline = Math.min(deadline, monotonicMs() + ms)
+      const { resolve } = wake
+      wake = Promise.withResolvers<void>()
+      resolve()
+    },
+  }
+}
+
+async function killUntilGone(kill: () => Promise<void>, exited: Promise<void>, id: string): Promise<void> {
+  const start = monotonicMs()
+  let gone = false
+  void exited.then(() => {
+    gone = true
+  })
+  for (let pause = 1000; ; pause = Math.min(pause * 2, 15_000)) {
+    try {
+      await kill()
+    } catch (err) {
+      log.warn('kill failed', { containerId: id, error: err })
+    }
+    const timer = new AbortController()
+    await Promise.race([exited, delay(pause, timer.signal).catch(() => {})])
+    timer.abort()
+    if (gone) return
+    if (monotonicMs() - start > killPatienceMs) {
+      throw new CodedError('deadline_exceeded', `container ${id} does not end after SIGKILL: a process may hang in the kernel`)
+    }
+  }
+}
+
+/** A created container without a process: the runtime had refused it. */
+async function endUnwatched(services: Services, container: Container): Promise<void> {
+  const current = services.containers.find(container.id)
+  if (current === undefined || current.state.kind !== 'created') return
+  const { failure } = current.state
+  const exited = services.containers.put({
+    ...current,
+    state: {
+      kind: 'exited',
+      startedAt: 0n,
+      finishedAt: current.createdAt,
+      exitCode: 128,
+      reason: 'StartError',
+      message: failure ?? '',
+    },
+  })
+  cleanUpAfterExit(services, exited)
+}

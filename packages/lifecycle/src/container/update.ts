@@ -1,0 +1,37 @@
+import { failed, precondition } from '@coracle/base/errors'
+import { mergeResources, toLinuxResources } from '@coracle/container-spec'
+import type { LinuxContainerResources } from '@coracle/cri-api'
+import { runtimeOf } from '../handlers.ts'
+import { containerPaths } from '../layout.ts'
+import { isCreated, isRunning } from '../model/container.ts'
+import type { Services } from '../services.ts'
+
+/**
+ * Changes the resources of a created or running container in place: only the fields that are set, all or none.
+ * Throws `failed_precondition` in other states, and with the runtime's words when the kernel refuses.
+ */
+export async function updateContainer(
+  services: Services,
+  request: { readonly id: string; readonly resources: LinuxContainerResources },
+  signal: AbortSignal,
+): Promise<void> {
+  const found = services.containers.get(request.id)
+  using _lock = await services.containerLocks.lock(found.id, signal)
+  const container = services.containers.get(found.id)
+  if (!isCreated(container) && !isRunning(container)) {
+    throw precondition(`container ${container.id} is ${container.state.kind}: only a created or running container can be updated`)
+  }
+  const merged = mergeResources(container.resources, request.resources)
+  try {
+    if (!(isCreated(container) && container.state.failure !== undefined)) {
+      await runtimeOf(services, container).update(
+        containerPaths(services.settings, container.id),
+        toLinuxResources(merged, services.facts),
+        services.shutdown,
+      )
+    }
+  } catch (err) {
+    throw failed(`update container ${container.id}`, err)
+  }
+  services.containers.put({ ...services.containers.get(container.id), resources: merged })
+}

@@ -1,0 +1,134 @@
+import { existsSync } from 'node:fs'
+import { nowNs } from '@coracle/base/clock'
+import { failed } from '@coracle/base/errors'
+import { failpoint } from '@coracle/base/failpoint'
+import { newPodId, type PodId } from '@coracle/base/ids'
+import { checkSysctls, podHostname, validatePodConfig } from '@coracle/container-spec'
+import type { PodSandboxConfig } from '@coracle/cri-api'
+import { reuse, undoUnlessClaimed } from '../claim.ts'
+import { runtimeFor } from '../handlers.ts'
+import { podLayout } from '../layout.ts'
+import { isHostIpc, isHostNetwork, nothingHeld, type Pod, podKey, podTitle, sharesPid } from '../model/pod.ts'
+import type { Services } from '../services.ts'
+import { cgroupParentOf, ensureParent } from './cgroup.ts'
+import { makePodFiles, writeHostsFile } from './files.ts'
+import { startInfra } from './infra.ts'
+import { attachmentOf } from './network.ts'
+import { teardownPod } from './release.ts'
+import { removePod } from './remove.ts'
+
+export interface RunPodRequest {
+  readonly config: PodSandboxConfig
+  /** `""`: the default one. */
+  readonly handler: string
+  readonly fingerprint: string
+}
+
+/**
+ * Makes a pod ready: namespaces, network, files, its own init where it shares a PID namespace. The work goes on when the caller
+ * leaves; the same request again joins it or gets its result.
+ */
+export async function runPod(services: Services, request: RunPodRequest, signal: AbortSignal): Promise<PodId> {
+  validatePodConfig(request.config)
+  runtimeFor(services, request.handler)
+  const flight = `${podKey(request.config)}\n${request.fingerprint}`
+  const id = await services.podFlights.join(flight, signal, () => makePod(services, request), 'continue')
+  claimPod(services, id)
+  return id
+}
+
+/** Notes that a caller knows the pod. */
+export function claimPod(services: Services, id: PodId): void {
+  const pod = services.pods.find(id)
+  if (pod !== undefined && !pod.claimed) services.pods.put({ ...pod, claimed: true })
+}
+
+async function makePod(services: Services, request: RunPodRequest): Promise<PodId> {
+  const { config, handler, fingerprint } = request
+  const title = `pod sandbox ${podTitle(config)}`
+  const existing = reuse(services.pods.findByKey(podKey(config)), fingerprint, title)
+  if (existing !== undefined) return existing.id
+  const id = newPodId()
+  const { parent, ours } = cgroupParentOf(services, config, id)
+  let pod = services.pods.put({
+    id,
+    key: podKey(config),
+    config,
+    handler,
+    runtime: runtimeFor(services, handler).handler,
+    createdAt: nowNs(),
+    state: { kind: 'creating' },
+    held: {
+      ...nothingHeld,
+      directory: true,
+      namespaces: true,
+      shm: !isHostIpc(config),
+      cgroup: ours || !services.host.cgroups.exists(parent),
+    },
+    cgroupParent: parent,
+    infraPid: undefined,
+    network: undefined,
+    overhead: config.linux?.overhead,
+    resources: config.linux?.resources,
+    claimed: false,
+    fingerprint,
+  })
+  try {
+    pod = await buildPod(services, pod)
+  } catch (err) {
+    await teardownPod(services, services.pods.get(id), err)
+    throw failed(`run ${title}`, err)
+  }
+  undoUnlessClaimed({
+    afterMs: services.settings.unclaimedMs,
+    shutdown: services.shutdown,
+    isUnclaimed: () => services.pods.find(id)?.claimed === false,
+    undo: () => removePod(services, id),
+    title,
+  })
+  return pod.id
+}
+
+async function buildPod(services: Services, created: Pod): Promise<Pod> {
+  let pod = created
+  const { config } = pod
+  const layout = podLayout(services.settings, pod.id)
+  await failpoint('pod.local.wanted')
+  const hostNetwork = isHostNetwork(config)
+  const hostname = podHostname(config)
+  const sysctls = checkSysctls(config.linux?.sysctls ?? {}, { network: !hostNetwork, ipc: !isHostIpc(config), uts: !hostNetwork })
+  makePodFiles(services, pod, hostname)
+  ensureParent(services, pod)
+  services.host.namespaces.pin({
+    directory: layout.namespaces,
+    kinds: [...(hostNetwork ? [] : (['net', 'uts'] as const)), ...(isHostIpc(config) ? [] : (['ipc'] as const))],
+    ...(hostNetwork ? {} : { hostname }),
+    sysctls,
+  })
+  await failpoint('pod.local.held')
+  if (!hostNetwork) {
+    pod = services.pods.put({ ...pod, held: { ...pod.held, network: true } })
+    await failpoint('pod.network.wanted')
+    const network = await services.cni.add(attachmentOf(services, pod), services.shutdown)
+    pod = { ...pod, network }
+    await failpoint('pod.network.held')
+  }
+  writeHostsFile(layout.hosts, pod, hostname)
+  if (sharesPid(config)) {
+    pod = services.pods.put({ ...pod, held: { ...pod.held, infra: true } })
+    await failpoint('pod.infra.wanted')
+    pod = { ...pod, infraPid: await startInfra(services, pod) }
+    await failpoint('pod.infra.held')
+  }
+  pod = services.pods.put({ ...pod, state: { kind: 'ready' } })
+  await failpoint('pod.ready')
+  return pod
+}
+
+/** Whether what makes a ready pod usable is still there. */
+export function isPodIntact(services: Services, pod: Pod): boolean {
+  const { namespaces } = podLayout(services.settings, pod.id)
+  if (!isHostNetwork(pod.config) && !services.host.namespaces.isPinned(namespaces, 'net')) return false
+  if (!isHostIpc(pod.config) && !services.host.namespaces.isPinned(namespaces, 'ipc')) return false
+  return pod.infraPid === undefined || existsSync(`/proc/${pod.infraPid}/ns/pid`)
+}

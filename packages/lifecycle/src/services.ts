@@ -1,0 +1,67 @@
+import type { ContainerId, PodId } from '@coracle/base/ids'
+import type { KeyedLock } from '@coracle/base/keyed-lock'
+import type { SingleFlight } from '@coracle/base/single-flight'
+import type { Cni } from '@coracle/cni'
+import type { HostFacts } from '@coracle/container-spec'
+import type { ContainerConfig, PodSandboxConfig } from '@coracle/cri-api'
+import type { Host } from '@coracle/host'
+import type { Images } from '@coracle/image'
+import type { OciRuntime } from '@coracle/oci-runtime'
+import type { LinuxDevice } from '@coracle/oci-spec/runtime-spec'
+import type { StopOperation } from './container/stop.ts'
+import type { Container } from './model/container.ts'
+import type { Pod } from './model/pod.ts'
+import type { Records } from './store/records.ts'
+
+export type Pods = Records<PodId, PodSandboxConfig, Pod>
+export type Containers = Records<ContainerId, ContainerConfig, Container>
+
+export interface HandlerSettings {
+  /** Pod annotations that reach the OCI spec: exact names or `prefix*`. */
+  readonly allowedAnnotations: readonly string[]
+}
+
+export interface Settings {
+  /** Survives a reboot. */
+  readonly rootDirectory: string
+  /** Dies with a reboot. */
+  readonly stateDirectory: string
+  readonly defaultRuntime: string
+  /** Program that is init of a shared PID namespace; absolute. */
+  readonly initProgram: string
+  readonly monitorCgroup: string | undefined
+  /** Parent for pods whose request names none. */
+  readonly defaultCgroupParent: string
+  /** How long a look at a path that a pod supplied may take. */
+  readonly probeTimeoutMs: number
+  /** How long a made pod or container waits for the retry of a caller that gave up. */
+  readonly unclaimedMs: number
+}
+
+/** Everything the pod and container operations need, handed in by the composition root. */
+export interface Services {
+  readonly pods: Pods
+  readonly containers: Containers
+  readonly host: Host
+  readonly facts: HostFacts
+  readonly readDevice: (path: string) => LinuxDevice | undefined
+  readonly hostDevices: () => readonly LinuxDevice[]
+  readonly images: Images
+  readonly cni: Cni
+  /** Runtime handlers by name; the default one is also under `""`. Replaced at reload. */
+  readonly runtimes: ReadonlyMap<string, OciRuntime>
+  readonly handlerSettings: (runtime: string) => HandlerSettings
+  readonly settings: Settings
+  /** One lock a pod and one a container, always taken in that order. Reads take none. */
+  readonly podLocks: KeyedLock
+  readonly containerLocks: KeyedLock
+  readonly podFlights: SingleFlight<PodId>
+  readonly containerFlights: SingleFlight<ContainerId>
+  readonly stops: Map<ContainerId, StopOperation>
+  /** Waiters for a container's exit, and the watchers that feed them. */
+  readonly exits: Map<ContainerId, PromiseWithResolvers<void>>
+  /** Cleanups that run after an exit was reported; removal waits for them. */
+  readonly afterExit: Map<ContainerId, Promise<void>>
+  /** Aborts when the daemon stops. Work that outlives its caller uses this one. */
+  readonly shutdown: AbortSignal
+}

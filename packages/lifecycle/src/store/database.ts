@@ -1,0 +1,59 @@
+// Runtime records in SQLite (https://sqlite.org/wal.html): WAL, synchronous=NORMAL, since pods do not outlive a power loss.
+import { DatabaseSync, type StatementSync } from 'node:sqlite'
+import { CodedError } from '@coracle/base/errors'
+
+const schemaVersion = 1
+
+const schema = `
+  CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE TABLE pods (id TEXT PRIMARY KEY, key TEXT NOT NULL UNIQUE, config BLOB NOT NULL, record TEXT NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE TABLE containers (id TEXT PRIMARY KEY, key TEXT NOT NULL UNIQUE, config BLOB NOT NULL, record TEXT NOT NULL) STRICT, WITHOUT ROWID;
+`
+
+export interface Database extends Disposable {
+  prepare(sql: string): StatementSync
+  getMeta(name: string): string | undefined
+  setMeta(name: string, value: string): void
+}
+
+/**
+ * Opens or makes the database of runtime records.
+ * Throws `failed_precondition` when it was written by a newer version, `data_loss` when SQLite finds it damaged.
+ */
+export function openDatabase(path: string): Database {
+  const db = new DatabaseSync(path, { allowExtension: false, timeout: 5000 })
+  try {
+    db.exec('PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA trusted_schema=OFF; PRAGMA journal_size_limit=16777216')
+    migrate(db, path)
+  } catch (err) {
+    db.close()
+    if (err instanceof CodedError) throw err
+    throw new CodedError('data_loss', `open ${path}`, { cause: err })
+  }
+  const get = db.prepare('SELECT value FROM meta WHERE name = ?')
+  const set = db.prepare('INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value')
+  return {
+    prepare: (sql) => db.prepare(sql),
+    getMeta: (name) => {
+      const row = get.get(name)
+      return row === undefined ? undefined : String(row['value'])
+    },
+    setMeta: (name, value) => {
+      set.run(name, value)
+    },
+    [Symbol.dispose]: () => db.close(),
+  }
+}
+
+function migrate(db: DatabaseSync, path: string): void {
+  const version = Number(db.prepare('PRAGMA user_version').get()?.['user_version'] ?? 0)
+  if (version > schemaVersion) {
+    throw new CodedError(
+      'failed_precondition',
+      `${path} has schema version ${version}, this daemon knows ${schemaVersion}: run the newer daemon again`,
+    )
+  }
+  const integrity = db.prepare('PRAGMA quick_check(1)').get()?.['quick_check']
+  if (integrity !== 'ok') throw new CodedError('data_loss', `${path} is damaged: ${String(integrity)}`)
+  if (version === 0) db.exec(`BEGIN; ${schema} PRAGMA user_version = ${schemaVersion}; COMMIT`)
+}
