@@ -3,7 +3,7 @@ import { CodedError, codeOf, explain, failed } from '@coracle/base/errors'
 import { KeyedLock } from '@coracle/base/keyed-lock'
 import { logger } from '@coracle/base/log'
 import type { JsonObject } from '@coracle/base/parse-json'
-import { cleanupSignal, within } from '@coracle/base/signals'
+import { cleanupSignal } from '@coracle/base/signals'
 import type { Processes } from '@coracle/host'
 import { type AttachmentCache, type CacheEntry, openCache } from './cache.ts'
 import { checkAttachment, hostPorts } from './capabilities.ts'
@@ -172,7 +172,7 @@ class NodeNetwork implements Cni {
       partial = result
     }
     try {
-      const result = await addChain(this.#parts.runner, { ...entry, deadlineMs, onResult }, within(signal, this.#addTimeoutMs))
+      const result = await addChain(this.#parts.runner, { ...entry, deadlineMs, onResult }, signal)
       const answer = networkResult(result, network.cniVersion, interfaceName)
       this.#parts.cache.put({ ...entry, state: 'attached', result })
       return answer

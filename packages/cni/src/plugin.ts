@@ -68,9 +68,13 @@ export function parseAnswer(call: PluginCall, output: Buffer): JsonObject {
   try {
     json = parseJson('result', output, { maxBytes: maxOutputBytes })
   } catch (err) {
-    throw fail(call, `${explain(err)}: ${oneLine(output.toString('utf8'), 160)}`)
+    // The cause repeats what was printed.
+    throw fail(
+      call,
+      `${err instanceof CodedError ? err.message : explain(err)}: ${oneLine(output.toString('utf8', 0, 4096), 160)}`,
+    )
   }
-  if (!isObject(json)) throw fail(call, `printed no JSON object: ${oneLine(output.toString('utf8'), 160)}`)
+  if (!isObject(json)) throw fail(call, `printed no JSON object: ${oneLine(output.toString('utf8', 0, 4096), 160)}`)
   return json
 }
 
