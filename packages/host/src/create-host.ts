@@ -1,3 +1,4 @@
+import { createCgroups } from './cgroup/cgroups.ts'
 import type { Host } from './host.ts'
 import { createMounts } from './mounts.ts'
 import { createNamespacePins } from './namespaces.ts'
@@ -9,6 +10,11 @@ export interface HostOptions {
 }
 
 /** The one way to the kernel. Cheap: nothing is loaded or looked at before it is needed. */
-export function createHost(_options: HostOptions = {}): Pick<Host, 'processes' | 'mounts' | 'namespaces'> {
-  return { mounts: createMounts(), namespaces: createNamespacePins(), processes: createProcesses() }
+export function createHost(options: HostOptions = {}): Pick<Host, 'processes' | 'mounts' | 'namespaces' | 'cgroups'> {
+  return {
+    mounts: createMounts(),
+    namespaces: createNamespacePins(),
+    cgroups: createCgroups(options.cgroupRoot),
+    processes: createProcesses(),
+  }
 }
