@@ -2,6 +2,7 @@ import { createCgroups } from './cgroup/cgroups.ts'
 import type { Host } from './host.ts'
 import { createMounts } from './mounts.ts'
 import { createNamespacePins } from './namespaces.ts'
+import { createPaths } from './paths.ts'
 import { createProcesses } from './processes.ts'
 
 export interface HostOptions {
@@ -10,11 +11,12 @@ export interface HostOptions {
 }
 
 /** The one way to the kernel. Cheap: nothing is loaded or looked at before it is needed. */
-export function createHost(options: HostOptions = {}): Pick<Host, 'processes' | 'mounts' | 'namespaces' | 'cgroups'> {
+export function createHost(options: HostOptions = {}): Pick<Host, 'processes' | 'mounts' | 'namespaces' | 'cgroups' | 'paths'> {
   return {
     mounts: createMounts(),
     namespaces: createNamespacePins(),
     cgroups: createCgroups(options.cgroupRoot),
+    paths: createPaths(),
     processes: createProcesses(),
   }
 }

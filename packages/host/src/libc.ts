@@ -52,12 +52,13 @@ export const SYS = { pidfdSendSignal: 424, pidfdOpen: 434, openat2: 437 } as con
 
 // syscall(2) is variadic; on x86-64 and arm64 Linux integer arguments of variadic functions travel as those of others.
 const syscallWords = lazily('long syscall(long n, long a, long b, long c, long d)')
-const syscallPath = lazily('long syscall(long n, long a, const char *b, void *c, long d)')
+const syscallPath = lazily('long syscall(long n, long a, const void *b, void *c, long d)')
 
 export const libc = {
   syscall: syscallWords as (n: number, a: number, b: number, c: number, d: number) => number,
-  openat2: (directory: number, path: string, how: Uint8Array) =>
-    syscallPath(SYS.openat2, directory, path, how, how.length) as number,
+  /** `path` as bytes must end in NUL. */
+  openat2: (directory: number, path: string | Uint8Array, how: Uint8Array) =>
+    syscallPath(SYS.openat2, directory, typeof path === 'string' ? Buffer.from(`${path}\0`) : path, how, how.length) as number,
   mount: lazily('int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)') as (
     source: string,
     target: string,

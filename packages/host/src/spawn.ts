@@ -14,7 +14,12 @@ const defaultEnv = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 // After its end a process's output may still be in the pipe; a grandchild may hold the pipe open for ever.
 const drainMs = 500
 // A killed process that is stuck in the kernel is left behind after this.
-const collectMs = 5000
+const collectMs = 1000
+
+let stuck = 0
+
+/** Programs that were killed and have not ended. */
+export const uncollected = (): number => stuck
 
 type Ended = Awaited<ChildHandle['exited']>
 type Argv = readonly [string, ...string[]]
@@ -125,7 +130,11 @@ function handleOf(child: ChildProcess, detached: boolean): ChildHandle {
         if (stream !== null && stream !== undefined && 'unref' in stream) (stream as Socket).unref()
     },
     async [Symbol.asyncDispose]() {
-      if (kill('SIGKILL')) await atMost(collectMs, exited)
+      if (kill('SIGKILL')) {
+        stuck++
+        void exited.then(() => stuck--)
+        await atMost(collectMs, exited)
+      }
       for (const stream of child.stdio) stream?.destroy()
       child.unref()
     },
