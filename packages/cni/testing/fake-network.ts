@@ -95,7 +95,7 @@ export class FakeNetwork implements Disposable {
     for (let i = 0; i + 8 <= lines.length; i += 8) {
       const [command = '', plugin = '', containerId = '', netns = '', ifname = '', args = '', path = '', config = ''] =
         lines.slice(i, i + 8)
-      if (command !== 'VERSION')
+      if (command !== 'VERSION' && command !== 'STATUS')
         calls.push({ command, plugin, containerId, netns, ifname, args, path, config: JSON.parse(config) })
     }
     return calls
