@@ -1,0 +1,26 @@
+import type { Host } from '@coracle/host'
+import type { Images, PullProgress } from '@coracle/image'
+import type { Services } from '@coracle/lifecycle'
+import type { RuntimeFeatures } from '@coracle/oci-runtime'
+
+/** What the RPC handlers need. */
+export interface RouteDeps {
+  readonly services: Services
+  readonly images: Images
+  readonly host: Pick<Host, 'paths'>
+  readonly name: string
+  readonly version: string
+  readonly cgroupDriver: 'cgroupfs' | 'systemd'
+  /** Asked once at the start, by handler. */
+  readonly features: () => ReadonlyMap<string, RuntimeFeatures>
+  /** The effective configuration as JSON, for verbose status. */
+  readonly config: () => string
+  readonly progress: Progress
+}
+
+/** The pulls in flight, for those who watch. */
+export interface Progress {
+  report(image: string, progress: PullProgress): void
+  done(image: string): void
+  watch(image: string, signal: AbortSignal): AsyncIterable<PullProgress>
+}

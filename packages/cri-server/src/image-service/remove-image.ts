@@ -1,0 +1,11 @@
+import type { ImageService } from '@coracle/cri-api'
+import type { RouteDeps } from '../deps.ts'
+import type { Handler } from '../service.ts'
+import { parseImageName } from './name.ts'
+
+export function removeImage(deps: RouteDeps): Handler<(typeof ImageService)['method']['removeImage']> {
+  return async ({ image }) => {
+    await deps.images.remove(parseImageName(image))
+    return {}
+  }
+}

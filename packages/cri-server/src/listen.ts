@@ -1,0 +1,85 @@
+import { chmodSync, mkdirSync, rmSync, statSync } from 'node:fs'
+import { connect } from 'node:net'
+import { dirname } from 'node:path'
+import { CodedError } from '@coracle/base/errors'
+import { logger } from '@coracle/base/log'
+import { ImageService, RuntimeService } from '@coracle/cri-api'
+import { Progress } from '@coracle/cri-api/progress'
+import { Server, ServerCredentials } from '@grpc/grpc-js'
+import type { RouteDeps } from './deps.ts'
+import { progressRoutes } from './progress.ts'
+import { imageRoutes, runtimeRoutes } from './routes.ts'
+import { grpcService } from './service.ts'
+
+const log = logger('cri')
+
+/** Largest request: what a kubelet may send. Largest response: what the peers allow themselves. */
+const receiveBytes = 16 * 1024 * 1024 + 4096
+const sendBytes = 80 * 1024 * 1024
+
+export interface CriServer {
+  /** Takes no more calls, lets those in flight finish for up to `graceMs`, removes the socket. */
+  stop(graceMs: number): Promise<void>
+}
+
+/**
+ * Serves the CRI (v1 and v1alpha2) on a unix socket of mode 0660. A socket that nobody listens on is replaced.
+ * Throws `already_exists` when somebody does.
+ */
+export async function listen(socketPath: string, deps: RouteDeps): Promise<CriServer> {
+  await claimSocket(socketPath)
+  const server = new Server({
+    'grpc.max_receive_message_length': receiveBytes,
+    'grpc.max_send_message_length': sendBytes,
+    'grpc.max_concurrent_streams': 1000,
+  })
+  const runtime = runtimeRoutes(deps)
+  const image = imageRoutes(deps)
+  for (const version of ['v1', 'v1alpha2']) {
+    for (const { definition, implementation } of [
+      grpcService(RuntimeService, runtime, `runtime.${version}.RuntimeService`),
+      grpcService(ImageService, image, `runtime.${version}.ImageService`),
+    ]) {
+      server.addService(definition, implementation)
+    }
+  }
+  const progress = grpcService(Progress, progressRoutes(deps.progress))
+  server.addService(progress.definition, progress.implementation)
+  await new Promise<void>((resolve, reject) => {
+    server.bindAsync(`unix:${socketPath}`, ServerCredentials.createInsecure(), (err) => (err === null ? resolve() : reject(err)))
+  })
+  chmodSync(socketPath, 0o660)
+  log.info('serving', { socket: socketPath })
+  return { stop: (graceMs) => stop(server, socketPath, graceMs) }
+}
+
+async function claimSocket(path: string): Promise<void> {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o711 })
+  if (Buffer.byteLength(path) > 107)
+    throw new CodedError('invalid_argument', `socket path ${path} is longer than 107 bytes (unix(7))`)
+  const info = statSync(path, { throwIfNoEntry: false })
+  if (info === undefined) return
+  if (!info.isSocket()) throw new CodedError('failed_precondition', `${path} exists and is no socket`)
+  if (await answers(path)) throw new CodedError('already_exists', `another process serves ${path}`)
+  log.info('replacing a stale socket', { socket: path })
+  rmSync(path)
+}
+
+function answers(path: string): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>()
+  const socket = connect(path)
+  socket.once('connect', () => {
+    socket.destroy()
+    resolve(true)
+  })
+  socket.once('error', () => resolve(false))
+  return promise
+}
+
+async function stop(server: Server, socketPath: string, graceMs: number): Promise<void> {
+  const done = new Promise<void>((resolve) => server.tryShutdown(() => resolve()))
+  const timer = setTimeout(() => server.forceShutdown(), graceMs)
+  await done
+  clearTimeout(timer)
+  rmSync(socketPath, { force: true })
+}

@@ -1,0 +1,16 @@
+import { notFound } from '@coracle/base/errors'
+import type { RuntimeService } from '@coracle/cri-api'
+import { isContainerVisible } from '@coracle/lifecycle'
+import { containerInfo, containerStatus as convert } from '../convert/container.ts'
+import type { RouteDeps } from '../deps.ts'
+import { parseId } from '../parse.ts'
+import type { Handler } from '../service.ts'
+
+export function containerStatus(deps: RouteDeps): Handler<(typeof RuntimeService)['method']['containerStatus']> {
+  return ({ containerId, verbose }) => {
+    const { services, images } = deps
+    const container = services.containers.get(parseId('container_id', containerId))
+    if (!isContainerVisible(container)) throw notFound(`container ${container.id} does not exist`)
+    return { status: convert(container, images.find(container.imageId)), info: verbose ? containerInfo(container) : {} }
+  }
+}

@@ -1,0 +1,50 @@
+import type { RuntimeService } from '@coracle/cri-api'
+import type { RouteDeps } from '../deps.ts'
+import type { Handler } from '../service.ts'
+
+/** From memory: polled every five seconds, it must not wait for anything. */
+export function status(deps: RouteDeps): Handler<(typeof RuntimeService)['method']['status']> {
+  const ready = (type: string, reason: string | undefined) => ({
+    type,
+    status: reason === undefined,
+    reason: reason === undefined ? '' : `${type.replace('Ready', '')}NotReady`,
+    message: reason ?? '',
+  })
+  return ({ verbose }) => {
+    const network = deps.services.cni.status()
+    return {
+      status: {
+        conditions: [ready('RuntimeReady', undefined), ready('NetworkReady', network.ready ? undefined : network.reason)],
+      },
+      runtimeHandlers: runtimeHandlers(deps),
+      features: { supplementalGroupsPolicy: true, userNamespacesHostNetwork: false, mountOptions: true },
+      info: verbose ? { config: deps.config(), state: stateOf(deps) } : {},
+    }
+  }
+}
+
+function runtimeHandlers(deps: RouteDeps) {
+  const features = deps.features()
+  const names = ['', ...deps.services.runtimes.keys()]
+  return names.map((name) => {
+    const found = features.get(name === '' ? deps.services.settings.defaultRuntime : name)
+    return {
+      name,
+      features: {
+        recursiveReadOnlyMounts: found?.recursiveReadOnlyMounts ?? false,
+        userNamespaces: found?.userNamespaces ?? false,
+      },
+    }
+  })
+}
+
+function stateOf({ services }: RouteDeps): string {
+  return JSON.stringify({
+    pods: services.pods.size,
+    containers: services.containers.size,
+    podsInFlight: services.podFlights.size,
+    containersInFlight: services.containerFlights.size,
+    stopsInFlight: services.stops.size,
+    handlers: [...services.runtimes.values()].map(({ handler, program }) => ({ handler, program })),
+  })
+}
