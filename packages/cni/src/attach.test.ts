@@ -1,16 +1,24 @@
 import assert from 'node:assert/strict'
-import { existsSync, readdirSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { codeOf } from '@coracle/base/errors'
-import { attachment, FakeNetwork, never, result } from '../testing/fake-network.ts'
+import { attachment, eventually, FakeNetwork, never, result } from '../testing/fake-network.ts'
 import { CniError } from './errors.ts'
 
 const coded = (code: string, pattern: RegExp) => (err: unknown) => {
   assert.equal(codeOf(err), code, String(err))
   assert.match((err as Error).message, pattern)
   return true
+}
+
+function isRunning(pid: string): boolean {
+  try {
+    return !/^\d+ \(.*\) Z/.test(readFileSync(`/proc/${pid}/stat`, 'utf8'))
+  } catch {
+    return false
+  }
 }
 
 test('ADD runs the chain in order with the result so far, DEL in reverse with the last result', async () => {
@@ -114,7 +122,8 @@ test('a plugin that hangs is killed with its children at the deadline, and DEL s
     coded('deadline_exceeded', /plugin one: ADD .* did not finish in time, killed/),
   )
   assert.ok(performance.now() - started < 3000)
-  assert.ok(existsSync(join(net.dir, 'child')))
+  const child = readFileSync(join(net.dir, 'child'), 'utf8').trim()
+  await eventually(() => !isRunning(child), 'the plugin’s child is gone')
   net.mode('one', 'DEL', 'sleep 60')
   await assert.rejects(cni.del(attachment()), coded('deadline_exceeded', /plugin one: DEL/))
   net.mode('one', 'DEL', undefined)
