@@ -33,6 +33,8 @@ export interface PodFacts {
   readonly utsnsPath: string | undefined
   /** Of the pod's init, for a shared PID namespace. */
   readonly pidnsPath: string | undefined
+  /** A pinned user namespace that owns the pod's other namespaces; absent: each container of a pod with mappings gets its own. */
+  readonly usernsPath?: string
   readonly hostname: string
   readonly resolvConfPath: string
   readonly hostnamePath: string
@@ -70,4 +72,16 @@ export interface SpecInput {
   readonly allowedAnnotations: readonly string[]
   /** Image volumes: host directories made for them, by container path. */
   readonly volumes: ReadonlyMap<string, string>
+  /** CRI image volumes (`mounts[].image`): the host directory with the image's content, sub path applied, by container_path as sent. */
+  readonly imageMounts?: ReadonlyMap<string, string>
+  /** What a container without wishes gets, `CAP_…`. Absent: `defaultCapabilities`. */
+  readonly defaultCapabilities?: readonly string[]
+  /** When the request names no seccomp profile at all. Absent: `runtimeDefault`. */
+  readonly unsetSeccomp?: 'runtimeDefault' | 'unconfined'
+  /** Where the kernel has AppArmor: our own profile, and every loaded one. */
+  readonly apparmor?: { readonly defaultProfile: string; readonly loaded: ReadonlySet<string> }
+  /** Where SELinux is enabled: the labels chosen for this container. */
+  readonly selinux?: { readonly processLabel: string; readonly mountLabel: string }
+  /** resolv.conf, hostname and hosts may be written by containers without a read-only root. Absent: no. */
+  readonly writablePodFiles?: boolean
 }

@@ -1,0 +1,122 @@
+// CRI config + image config + facts → OCI runtime spec. The order of the steps is here, each step in its own file.
+import type { Process, RuntimeSpec } from '@coracle/oci-spec/runtime-spec'
+import { specAnnotations } from './annotations.ts'
+import { apparmorProfile } from './apparmor.ts'
+import { capabilitySets, defaultCapabilities } from './capabilities.ts'
+import { cgroupsPath } from './cgroup-path.ts'
+import { planDevices } from './devices.ts'
+import { environment } from './environment.ts'
+import { maskedPaths, readonlyPaths } from './masks.ts'
+import { planMounts } from './mounts.ts'
+import { namespaces } from './namespaces.ts'
+import { commandLine, workingDirectory } from './process.ts'
+import { oomScoreAdj, toLinuxResources } from './resources.ts'
+import { rlimits } from './rlimits.ts'
+import { seccompFilter } from './seccomp.ts'
+import type { SpecInput } from './spec-input.ts'
+import { type ResolvedUser, resolveUser } from './user.ts'
+import { checkSameMappings, noUserNamespaces, podMappings, type UserMappings } from './user-namespace.ts'
+import { checkPrivilege } from './validate-security.ts'
+
+/** The version of the runtime spec that every field used here is in; old enough for the runtimes of Debian 12. */
+const ociVersion = '1.0.2'
+
+export interface CreatedSpec {
+  readonly spec: RuntimeSpec
+  /** As ContainerStatus.user reports it. */
+  readonly user: { readonly uid: number; readonly gid: number; readonly supplementalGroups: readonly number[] }
+  /**
+   * Paths that the image may hold as symbolic links or files, to be checked in-root before create: each must be absent or a real directory
+   * (runtimes below the floors of hazards 1.1 follow links there, CVE-2026-41579). `Paths.typeInRoot` follows links: compare with `symlink`-free look-ups.
+   */
+  readonly mustBeDirectories: readonly string[]
+  readonly warnings: readonly string[]
+}
+
+/**
+ * The spec of one container. Pure. Throws `invalid_argument` naming the CRI field, or `failed_precondition` when this node cannot do
+ * what is asked; nothing is left out in silence: what could only be done in part is in `warnings`.
+ */
+export function createSpec(input: SpecInput): CreatedSpec {
+  checkPrivilege(input.config, input.pod.config)
+  const mappings = userMappings(input)
+  const user = resolveUser({
+    security: input.config.linux?.securityContext,
+    imageUser: input.image.user,
+    passwd: input.passwd,
+    group: input.group,
+  })
+  const { process, warnings } = containerProcess(input, user)
+  const mounts = planMounts(input, mappings)
+  const devices = planDevices(input)
+  const seccomp = seccompFilter(input, process.capabilities.bounding)
+  const spec: RuntimeSpec = {
+    ociVersion,
+    process,
+    root: { path: input.rootfsPath, readonly: input.config.linux?.securityContext?.readonlyRootfs === true },
+    mounts: mounts.mounts,
+    annotations: specAnnotations(input),
+    linux: {
+      namespaces: namespaces(input, mappings),
+      ...(mappings === undefined ? {} : { uidMappings: mappings.uids, gidMappings: mappings.gids }),
+      devices: mounts.ownDev ? [] : devices.devices,
+      cgroupsPath: cgroupsPath(input.pod.cgroupParent, input.id, input.host.cgroupDriver),
+      resources: { ...toLinuxResources(input.config.linux?.resources, input.host), devices: devices.rules },
+      ...(seccomp === undefined ? {} : { seccomp }),
+      maskedPaths: maskedPaths(input),
+      readonlyPaths: readonlyPaths(input),
+      ...(mounts.rootfsPropagation === undefined ? {} : { rootfsPropagation: mounts.rootfsPropagation }),
+      ...(input.selinux === undefined ? {} : { mountLabel: input.selinux.mountLabel }),
+    },
+  }
+  const { uid, gid, supplementalGroups } = user
+  return {
+    spec,
+    user: { uid, gid, supplementalGroups },
+    mustBeDirectories: ['/dev', '/proc', '/sys'],
+    warnings: [...warnings, ...mounts.warnings],
+  }
+}
+
+function containerProcess(input: SpecInput, user: ResolvedUser): { process: Process; warnings: readonly string[] } {
+  const { config, host, image } = input
+  const security = config.linux?.securityContext
+  const privileged = security?.privileged === true
+  const { env, warnings } = environment({
+    image: image.env,
+    envs: config.envs,
+    hostname: input.pod.hostname,
+    terminal: config.tty,
+    home: user.home,
+  })
+  const oom = oomScoreAdj(config.linux?.resources, host)
+  const apparmor = apparmorProfile(input)
+  return {
+    process: {
+      terminal: config.tty,
+      user: { uid: user.uid, gid: user.gid, umask: 0o22, additionalGids: user.supplementalGroups },
+      args: commandLine(config, image),
+      env,
+      cwd: workingDirectory(config, image),
+      capabilities: capabilitySets({
+        request: security?.capabilities,
+        privileged,
+        defaults: input.defaultCapabilities ?? defaultCapabilities,
+        available: host.capabilities,
+      }),
+      rlimits: rlimits(host.nofile),
+      noNewPrivileges: security?.noNewPrivs === true && !privileged,
+      ...(apparmor === undefined ? {} : { apparmorProfile: apparmor }),
+      ...(input.selinux === undefined ? {} : { selinuxLabel: input.selinux.processLabel }),
+      oomScoreAdj: oom.value,
+    },
+    warnings: [...warnings, ...oom.warnings],
+  }
+}
+
+function userMappings(input: SpecInput): UserMappings | undefined {
+  const mappings = podMappings(input.pod.config)
+  checkSameMappings(mappings, input.config.linux?.securityContext?.namespaceOptions?.usernsOptions)
+  if (mappings !== undefined && !input.host.userNamespaces) throw noUserNamespaces()
+  return mappings
+}

@@ -1,0 +1,88 @@
+import { invalid } from '@coracle/base/errors'
+import { quote } from '@coracle/base/ids'
+import type { ContainerConfig, LinuxContainerSecurityContext, Mount, PodSandboxConfig } from '@coracle/cri-api'
+import { parseDevice } from './devices.ts'
+import { parseTarget } from './mounts.ts'
+import { parseId } from './numbers.ts'
+import { checkBytes, parseAbsolute } from './paths.ts'
+import { checkResources } from './resources.ts'
+import { seccompProfileOf } from './seccomp.ts'
+import { parseProfile } from './security-profile.ts'
+import { resolveStopSignal } from './stop-signal.ts'
+import { checkSameMappings, podMappings } from './user-namespace.ts'
+import { checkEnum, checkLogPath, checkName, checkTexts } from './validate-fields.ts'
+import { checkPrivilege } from './validate-security.ts'
+
+const maxEntries = 1000
+
+/** Throws `invalid_argument` naming the field, as far as that needs nothing but the two configs. */
+export function validateContainerConfig(config: ContainerConfig, pod: PodSandboxConfig): void {
+  if (config.metadata === undefined) throw invalid('config.metadata is required')
+  checkName('config.metadata.name', config.metadata.name)
+  if (config.image === undefined || config.image.image === '') throw invalid('config.image.image is required')
+  checkTexts('config.labels', config.labels)
+  checkTexts('config.annotations', config.annotations)
+  checkLogPath(config.logPath)
+  if (config.logPath !== '' && pod.logDirectory === '') throw invalid("config.log_path needs the pod's log_directory")
+  if (config.stdinOnce && !config.stdin) throw invalid('config.stdin_once needs stdin')
+  resolveStopSignal(config, '')
+  checkCount('config.mounts', config.mounts.length)
+  checkCount('config.devices', config.devices.length)
+  config.mounts.forEach((mount, i) => {
+    checkMount(`config.mounts[${i}]`, mount)
+  })
+  config.devices.forEach((device, i) => {
+    parseDevice(`config.devices[${i}]`, device)
+  })
+  config.CDIDevices.forEach(({ name }, i) => {
+    if (!/^[A-Za-z][\w.-]*\/[A-Za-z][\w.-]*=[A-Za-z0-9][\w.:-]*$/.test(name))
+      throw invalid(`config.CDI_devices[${i}].name ${quote(name)} must be VENDOR/CLASS=DEVICE`)
+  })
+  if (config.linux?.resources !== undefined) checkResources(config.linux.resources)
+  const security = config.linux?.securityContext
+  if (security !== undefined) checkSecurity(security)
+  checkPrivilege(config, pod)
+  checkSameMappings(podMappings(pod), security?.namespaceOptions?.usernsOptions)
+}
+
+function checkCount(field: string, count: number): void {
+  if (count > maxEntries) throw invalid(`${field} has ${count} entries, more than the limit of ${maxEntries}`)
+}
+
+function checkMount(field: string, mount: Mount): void {
+  parseTarget(`${field}.container_path`, mount.containerPath)
+  checkEnum(`${field}.propagation`, mount.propagation, 2)
+  if (mount.image === undefined || mount.image.image === '') {
+    parseAbsolute(`${field}.host_path`, mount.hostPath)
+    if (mount.imageSubPath !== '') throw invalid(`${field}.image_sub_path needs image`)
+    return
+  }
+  if (mount.hostPath !== '') throw invalid(`${field} must have host_path or image, not both`)
+  if (mount.propagation !== 0) throw invalid(`${field}.propagation must be PRIVATE for an image`)
+  checkSubPath(`${field}.image_sub_path`, mount.imageSubPath)
+}
+
+function checkSubPath(field: string, path: string): void {
+  checkBytes(field, path)
+  if (path.startsWith('/') || path.split('/').includes('..'))
+    throw invalid(`${field} ${quote(path)} must be relative and without ".."`)
+}
+
+function checkSecurity(security: LinuxContainerSecurityContext): void {
+  const field = 'config.linux.security_context'
+  if (security.namespaceOptions !== undefined) checkEnum(`${field}.namespace_options.pid`, security.namespaceOptions.pid, 3)
+  checkEnum(`${field}.supplemental_groups_policy`, security.supplementalGroupsPolicy, 1)
+  if (security.runAsUser !== undefined) parseId(`${field}.run_as_user`, security.runAsUser.value)
+  if (security.runAsGroup !== undefined) {
+    parseId(`${field}.run_as_group`, security.runAsGroup.value)
+    if (security.runAsUser === undefined && security.runAsUsername === '')
+      throw invalid(`${field}.run_as_group needs run_as_user or run_as_username`)
+  }
+  if (security.runAsUser !== undefined && security.runAsUsername !== '')
+    throw invalid(`${field}.run_as_user and run_as_username must not both be set`)
+  security.supplementalGroups.forEach((gid, i) => {
+    parseId(`${field}.supplemental_groups[${i}]`, gid)
+  })
+  seccompProfileOf(security)
+  parseProfile(`${field}.apparmor`, security.apparmor, security.apparmorProfile)
+}
