@@ -1,0 +1,123 @@
+import { createHash } from 'node:crypto'
+import { basename, dirname, join } from 'node:path'
+import { invalid, precondition } from '@coracle/base/errors'
+import { quote } from '@coracle/base/ids'
+import { KeyedLock } from '@coracle/base/keyed-lock'
+import { command } from './command.ts'
+import { defaultTimeouts, type OciRuntimeDeps, type OciRuntimeOptions, type RuntimeContext, type RuntimeKind } from './context.ts'
+import { create } from './create.ts'
+import { removeContainer } from './delete.ts'
+import { execPlain } from './exec/plain.ts'
+import { sweepExecs } from './exec/sweep.ts'
+import { execTerminal } from './exec/terminal.ts'
+import { readExit } from './exit-file.ts'
+import { ExitWatch } from './exit-watch.ts'
+import { features, version } from './features.ts'
+import { filesOf } from './files.ts'
+import { kill } from './kill.ts'
+import { attachTo } from './monitor/attach.ts'
+import { Resizer, reopenLog } from './monitor/control.ts'
+import type { ContainerPaths, MonitorState, OciRuntime } from './oci-runtime.ts'
+import { readRecord } from './record.ts'
+import { isStarted } from './started.ts'
+import { update } from './update.ts'
+
+/** One runtime handler. Nothing is run or made before the first call. Throws `invalid_argument` for relative paths. */
+export function createOciRuntime(options: OciRuntimeOptions, deps: OciRuntimeDeps): OciRuntime {
+  const ctx = contextOf(options, deps)
+  const exits = new ExitWatch(ctx)
+  const reopening = new KeyedLock()
+  const resizers = new Map<string, Resizer>()
+  return {
+    handler: ctx.handler,
+    program: ctx.program,
+    version: (signal) => version(ctx, signal),
+    features: (signal) => features(ctx, signal),
+    create: (request, signal) => create(ctx, request, signal),
+    async start(paths, signal) {
+      await command(ctx, {
+        action: `start container ${paths.id}`,
+        args: ['start', paths.id],
+        timeoutMs: ctx.timeouts.startMs,
+        signal,
+      })
+    },
+    kill: (paths, signal, all) => kill(ctx, paths, signal, all),
+    async delete(paths) {
+      await removeContainer(ctx, paths)
+      resizers.delete(paths.id)
+    },
+    inspect: (paths) => inspect(ctx, paths),
+    isStarted: (paths) => isStarted(ctx, paths),
+    readExit: (paths) => readExit(ctx, paths),
+    watchExit: (paths, signal, onExit) => exits.watch(paths, signal, onExit),
+    exec: (paths, request, signal) => (request.process.terminal ? execTerminal : execPlain)(ctx, paths, request, signal),
+    attach: (paths) => attachTo(deps.sockets, filesOf(paths).attach),
+    async resize(paths, size) {
+      let resizer = resizers.get(paths.id)
+      if (resizer === undefined) {
+        resizer = new Resizer(filesOf(paths).control)
+        resizers.set(paths.id, resizer)
+      }
+      await resizer.resize(size)
+    },
+    update: (paths, resources, signal) => update(ctx, paths, resources, signal),
+    async reopenLog(paths, signal) {
+      using _lock = await reopening.lock(paths.id, signal)
+      await reopenLog(paths, logPathOf(ctx, paths), { timeoutMs: ctx.timeouts.stateMs, signal })
+    },
+    sweepExecs: (paths) => sweepExecs(ctx, paths),
+  }
+}
+
+function contextOf(options: OciRuntimeOptions, deps: OciRuntimeDeps): RuntimeContext {
+  for (const [name, path] of Object.entries({
+    program: options.program,
+    conmonPath: options.conmonPath,
+    runtimeRoot: options.runtimeRoot,
+  }))
+    if (!path.startsWith('/')) throw invalid(`${name} ${quote(path)} of handler ${options.handler} must be an absolute path`)
+  return {
+    handler: options.handler,
+    program: options.program,
+    kind: options.kind ?? kindOf(options.program),
+    conmonPath: options.conmonPath,
+    runtimeRoot: options.runtimeRoot,
+    socketDirectory: options.socketDirectory ?? socketDirectoryFor(options.runtimeRoot),
+    cgroupDriver: options.cgroupDriver,
+    execDrainMs: options.execDrainMs ?? 15_000,
+    timeouts: { ...defaultTimeouts, ...options.timeouts },
+    logSizeMaxBytes: options.logSizeMaxBytes,
+    extraArguments: options.extraArguments ?? [],
+    env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', ...options.environment },
+    deps,
+    monitors: new Map(),
+  }
+}
+
+function kindOf(program: string): RuntimeKind {
+  const name = basename(program)
+  return name === 'crun' || name === 'runc' || name === 'runsc' ? name : 'other'
+}
+
+// unix(7): sun_path has 108 bytes with its NUL; conmon appends `/conmon-term.XXXXXX`.
+const maxDirectoryBytes = 107 - '/conmon-term.XXXXXX'.length
+
+export function socketDirectoryFor(runtimeRoot: string): string {
+  const beside = join(dirname(runtimeRoot), 's')
+  if (Buffer.byteLength(beside) <= maxDirectoryBytes) return beside
+  return `/run/coracle-s-${createHash('sha256').update(runtimeRoot).digest('hex').slice(0, 16)}`
+}
+
+function inspect(ctx: RuntimeContext, paths: ContainerPaths): MonitorState {
+  const { processes } = ctx.deps
+  const record = readRecord(ctx, paths)
+  const init = record?.init !== undefined && processes.isAlive(record.init) ? record.init.pid : undefined
+  return { monitorAlive: record?.monitor !== undefined && processes.isAlive(record.monitor), pid: init }
+}
+
+function logPathOf(ctx: RuntimeContext, paths: ContainerPaths): string {
+  const path = readRecord(ctx, paths)?.logPath
+  if (path === undefined) throw precondition(`container ${paths.id} has no log`)
+  return path
+}

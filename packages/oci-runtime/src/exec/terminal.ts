@@ -1,0 +1,129 @@
+// exec with a terminal: below a monitor of its own, which holds the terminal, collects the process and tells its status.
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { Readable, Writable } from 'node:stream'
+import { abortable, delay, within } from '@coracle/base/signals'
+import type { RuntimeContext } from '../context.ts'
+import { execArguments } from '../monitor/arguments.ts'
+import { attachTo } from '../monitor/attach.ts'
+import { Resizer } from '../monitor/control.ts'
+import { awaitPid, launchMonitor, type WaitingMonitor } from '../monitor/launch.ts'
+import type { AttachSession, ContainerPaths, ExecRequest, ExecSession } from '../oci-runtime.ts'
+import { OciRuntimeError } from '../words.ts'
+import { type ExecFiles, newExecFiles, removeExecFiles } from './files.ts'
+import { endTree } from './tree.ts'
+
+const lostExitCode = 255
+
+export async function execTerminal(
+  ctx: RuntimeContext,
+  paths: ContainerPaths,
+  request: ExecRequest,
+  signal: AbortSignal,
+): Promise<ExecSession> {
+  signal.throwIfAborted()
+  mkdirSync(ctx.socketDirectory, { recursive: true, mode: 0o700 })
+  const files = newExecFiles(paths)
+  writeFileSync(files.process, JSON.stringify(request.process), { mode: 0o600 })
+  const exec = { directory: files.directory, processFile: files.process, pidFile: files.pid, stdin: request.stdin }
+  const argv = execArguments(ctx, paths, exec)
+  let monitor: WaitingMonitor | undefined
+  try {
+    monitor = await launchMonitor(ctx, { argv, cwd: files.directory, attach: true })
+    recordOwner(ctx, files, monitor)
+    return await underMonitor(ctx, { paths, files, monitor, request }, within(signal, ctx.timeouts.startMs))
+  } catch (err) {
+    await monitor?.child[Symbol.asyncDispose]()
+    removeExecFiles(files)
+    throw err
+  }
+}
+
+function recordOwner(ctx: RuntimeContext, files: ExecFiles, monitor: WaitingMonitor): void {
+  const owner = ctx.deps.processes.identify(monitor.child.pid)
+  writeFileSync(files.owner, JSON.stringify({ pid: owner?.pid, startTime: owner?.startTime.toString() }), { mode: 0o600 })
+}
+
+interface Attempt {
+  readonly paths: ContainerPaths
+  readonly files: ExecFiles
+  readonly monitor: WaitingMonitor
+  readonly request: ExecRequest
+}
+
+async function underMonitor(ctx: RuntimeContext, attempt: Attempt, signal: AbortSignal): Promise<ExecSession> {
+  const { paths, files, monitor, request } = attempt
+  const action = `exec in container ${paths.id}`
+  monitor.release()
+  const ready = await abortable(monitor.attachable?.next() ?? Promise.resolve(undefined), signal)
+  if (ready === undefined) throw new OciRuntimeError(action, monitor.complaint())
+  const attached = await attachTo(ctx.deps.sockets, join(files.directory, 'attach'))
+  try {
+    monitor.release()
+    const pid = await awaitPid(monitor, action, signal)
+    return session(ctx, { pid, files, monitor, attached, stdin: request.stdin })
+  } catch (err) {
+    attached[Symbol.dispose]()
+    throw err
+  }
+}
+
+interface Started {
+  readonly pid: number
+  readonly files: ExecFiles
+  readonly monitor: WaitingMonitor
+  readonly attached: AttachSession
+  readonly stdin: boolean
+}
+
+function session(ctx: RuntimeContext, { pid, files, monitor, attached, stdin }: Started): ExecSession {
+  const { processes } = ctx.deps
+  const process = processes.identify(pid)
+  const stdout = Readable.from(dataOf(attached), { objectMode: false })
+  const resizer = new Resizer(join(files.directory, 'ctl'))
+  const exited = monitor.sync.next().then((report) => (report === undefined || report.value < 0 ? lostExitCode : report.value))
+  void exited.then(async () => {
+    // The monitor closes the attach socket when it ends, after the last output.
+    const timer = new AbortController()
+    await Promise.race([monitor.child.exited, delay(ctx.execDrainMs, timer.signal)]).finally(() => timer.abort())
+    await monitor.child[Symbol.asyncDispose]()
+    removeExecFiles(files)
+  })
+  const terminate = async (hangup: boolean) => {
+    if (process !== undefined) await endTree(processes, process, hangup)
+    const timer = new AbortController()
+    await Promise.race([exited, delay(1000, timer.signal)]).finally(() => timer.abort())
+    await monitor.child[Symbol.asyncDispose]()
+    attached[Symbol.dispose]()
+    await exited
+  }
+  let terminating: Promise<void> | undefined
+  stdout.once('close', () => attached[Symbol.dispose]())
+  return {
+    pid,
+    stdin: stdin ? inputOf(attached) : undefined,
+    stdout,
+    stderr: undefined,
+    exited,
+    // The process may have ended meanwhile.
+    resize: (size) => void resizer.resize(size).catch(() => {}),
+    terminate: (hangup) => (terminating ??= terminate(hangup)),
+  }
+}
+
+async function* dataOf(attached: AttachSession): AsyncGenerator<Buffer> {
+  for await (const { data } of attached.output) yield data
+}
+
+function inputOf(attached: AttachSession): Writable {
+  const input = new Writable({
+    write: (chunk: Buffer, _encoding, done) => void attached.write(chunk).then(() => done(), done),
+    final: (done) => {
+      attached.endInput()
+      done()
+    },
+  })
+  // The process may end before it has read everything.
+  input.on('error', () => {})
+  return input
+}

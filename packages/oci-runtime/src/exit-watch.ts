@@ -1,0 +1,139 @@
+// How a container's end becomes known. Three witnesses, because each can fail: the exit file (inotify may overflow), the end of
+// the monitor (it may be killed), and a sweep that looks at everything.
+import { type FSWatcher, watch } from 'node:fs'
+import { nowNs } from '@coracle/base/clock'
+import { logger } from '@coracle/base/log'
+import type { RuntimeContext } from './context.ts'
+import { readExit } from './exit-file.ts'
+import type { ContainerPaths, Exit } from './oci-runtime.ts'
+import { wasOomKilled } from './oom.ts'
+import { readRecord } from './record.ts'
+
+const log = logger('oci-runtime')
+
+/** The exit code when nobody can tell it. */
+const lostExitCode = 255
+const sweepMs = 2000
+// A monitor writes the exit file before it ends; a file seen this late after both ended is none.
+const graceMs = 1000
+// init is gone and the monitor says nothing: it may be stopped, then it is woken, later killed.
+const silentMonitorMs = 3000
+const stuckMonitorMs = 10_000
+
+const SIGKILL = 9
+const SIGCONT = 18
+
+/** Sweeps all watched containers with one timer. */
+export class ExitWatch {
+  readonly #ctx: RuntimeContext
+  readonly #watched = new Set<Watched>()
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(ctx: RuntimeContext) {
+    this.#ctx = ctx
+  }
+
+  watch(paths: ContainerPaths, signal: AbortSignal, onExit: (exit: Exit) => void): void {
+    if (signal.aborted) return
+    const watched = new Watched(this.#ctx, paths, onExit)
+    const stop = () => {
+      signal.removeEventListener('abort', stop)
+      watched.close()
+      this.#watched.delete(watched)
+      if (this.#watched.size === 0) clearInterval(this.#timer)
+    }
+    watched.stopped = stop
+    signal.addEventListener('abort', stop, { once: true })
+    if (this.#watched.size === 0) this.#timer = setInterval(() => this.#sweep(), sweepMs).unref()
+    this.#watched.add(watched)
+    watched.start()
+  }
+
+  #sweep(): void {
+    for (const watched of this.#watched) watched.look()
+  }
+
+  get size(): number {
+    return this.#watched.size
+  }
+}
+
+class Watched {
+  readonly #ctx: RuntimeContext
+  readonly #paths: ContainerPaths
+  readonly #onExit: (exit: Exit) => void
+  #files: FSWatcher | undefined
+  #grace: NodeJS.Timeout | undefined
+  #closed = false
+  #initGoneAt: number | undefined
+  stopped: () => void = () => {}
+
+  constructor(ctx: RuntimeContext, paths: ContainerPaths, onExit: (exit: Exit) => void) {
+    this.#ctx = ctx
+    this.#paths = paths
+    this.#onExit = onExit
+  }
+
+  start(): void {
+    try {
+      this.#files = watch(this.#paths.state, { persistent: false }, (_event, name) => {
+        if (name === 'exit') this.#check()
+      })
+      this.#files.on('error', () => this.#files?.close())
+    } catch (err) {
+      // No inotify watches left, or no directory: the sweep still sees everything.
+      log.warn('container directory cannot be watched', { container: this.#paths.id, err })
+    }
+    void this.#ctx.monitors.get(this.#paths.id)?.exited.then(() => this.look())
+    // What happened before the watch was set.
+    queueMicrotask(() => this.look())
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#files?.close()
+    clearTimeout(this.#grace)
+  }
+
+  look(): void {
+    if (this.#closed || this.#check() || this.#grace !== undefined) return
+    const { processes } = this.#ctx.deps
+    const record = readRecord(this.#ctx, this.#paths)
+    const monitorAlive = record?.monitor !== undefined && processes.isAlive(record.monitor)
+    const initAlive = record?.init !== undefined && processes.isAlive(record.init)
+    if (initAlive) this.#initGoneAt = undefined
+    else if (monitorAlive) this.#prod()
+    else this.#grace = setTimeout(() => this.#lost(), graceMs).unref()
+  }
+
+  #check(): boolean {
+    if (this.#closed) return true
+    const exit = readExit(this.#ctx, this.#paths)
+    if (exit !== undefined) this.#tell(exit)
+    return exit !== undefined
+  }
+
+  // The init process is gone, the monitor alive and silent.
+  #prod(): void {
+    const { processes } = this.#ctx.deps
+    const monitor = readRecord(this.#ctx, this.#paths)?.monitor
+    this.#initGoneAt ??= performance.now()
+    const silentMs = performance.now() - this.#initGoneAt
+    if (monitor === undefined || silentMs < silentMonitorMs) return
+    if (silentMs > stuckMonitorMs)
+      log.warn('monitor says nothing of the end of its container: killed', { container: this.#paths.id })
+    processes.signal(monitor, silentMs > stuckMonitorMs ? SIGKILL : SIGCONT)
+  }
+
+  #lost(): void {
+    if (this.#check()) return
+    log.warn('container ended without its monitor: exit code lost', { container: this.#paths.id })
+    const oomKilled = wasOomKilled(this.#ctx, this.#paths, readRecord(this.#ctx, this.#paths))
+    this.#tell({ exitCode: lostExitCode, finishedAt: nowNs(), oomKilled })
+  }
+
+  #tell(exit: Exit): void {
+    this.stopped()
+    this.#onExit(exit)
+  }
+}

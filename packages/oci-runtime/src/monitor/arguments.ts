@@ -1,0 +1,77 @@
+// The command line of conmon 2.1 (conmon(8)).
+import type { RuntimeContext } from '../context.ts'
+import { filesOf } from '../files.ts'
+import type { ContainerPaths, CreateRequest } from '../oci-runtime.ts'
+
+/** fds of the child, told to it by environment variables. */
+export const syncFd = 3
+export const startFd = 4
+export const attachFd = 5
+
+export function monitorEnv(ctx: RuntimeContext, attach: boolean): Readonly<Record<string, string>> {
+  return {
+    ...ctx.env,
+    _OCI_SYNCPIPE: `${syncFd}`,
+    _OCI_STARTPIPE: `${startFd}`,
+    ...(attach ? { _OCI_ATTACHPIPE: `${attachFd}` } : {}),
+    // The console socket is made here; its path must fit into a socket address.
+    TMPDIR: ctx.socketDirectory,
+  }
+}
+
+/** For a container. `--sync`: one fork less, and its end reaches us as that of a child. Logs are not synced at exit: that delays the exit file. */
+export function containerArguments(ctx: RuntimeContext, request: CreateRequest): readonly string[] {
+  const { paths } = request
+  return [
+    ...common(ctx, paths),
+    `--bundle=${paths.bundle}`,
+    `--container-pidfile=${filesOf(paths).pid}`,
+    `--persist-dir=${paths.state}`,
+    `--log-path=${request.logPath === undefined ? 'none' : `k8s-file:${request.logPath}`}`,
+    ...(ctx.logSizeMaxBytes === undefined ? [] : [`--log-size-max=${ctx.logSizeMaxBytes}`]),
+    ...(request.terminal ? ['--terminal'] : []),
+    ...(request.stdin ? ['--stdin'] : []),
+    ...(request.stdin && !request.stdinOnce ? ['--leave-stdin-open'] : []),
+  ]
+}
+
+export interface TerminalExec {
+  readonly directory: string
+  readonly processFile: string
+  readonly pidFile: string
+  readonly stdin: boolean
+}
+
+/** For an exec with a terminal. It waits for us to attach before it starts the process, so that no output is lost. */
+export function execArguments(ctx: RuntimeContext, paths: ContainerPaths, exec: TerminalExec): readonly string[] {
+  return [
+    ...common(ctx, paths),
+    '--api-version=1',
+    '--exec',
+    '--exec-attach',
+    `--exec-process-spec=${exec.processFile}`,
+    `--bundle=${exec.directory}`,
+    `--container-pidfile=${exec.pidFile}`,
+    '--log-path=none',
+    '--terminal',
+    ...(exec.stdin ? ['--stdin'] : []),
+  ]
+}
+
+function common(ctx: RuntimeContext, paths: ContainerPaths): readonly string[] {
+  return [
+    ctx.conmonPath,
+    `--cid=${paths.id}`,
+    `--cuuid=${paths.id}`,
+    `--name=${paths.id}`,
+    `--runtime=${ctx.program}`,
+    `--runtime-arg=--root=${ctx.runtimeRoot}`,
+    ...ctx.extraArguments.map((argument) => `--runtime-arg=${argument}`),
+    ...(ctx.cgroupDriver === 'systemd' ? ['--systemd-cgroup'] : []),
+    // The attach socket is in the bundle itself, bound through /proc/self/fd, however long the path.
+    '--full-attach',
+    '--no-sync-log',
+    '--sync',
+    '--log-level=error',
+  ]
+}
