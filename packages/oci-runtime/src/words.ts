@@ -20,8 +20,7 @@ const silence = (exitCode: number | null): string =>
   exitCode === null ? 'the runtime ended without a word' : `the runtime exited with status ${exitCode} without a word`
 
 // The program that the container or exec should run is missing or cannot be run: the caller's to mend.
-const notRunnable =
-  /executable file .* not found|open executable|exec(?:ve)? container process|exec:? "?[^"]*"?: .*|exec format error|: not a directory|no such file or directory: unknown/i
+const notRunnable = /executable file .* not found|open executable|exec container process|exec: "[^"]*": |exec format error/i
 
 const codeOfWords = (words: string): ErrorCode => (notRunnable.test(words) ? 'failed_precondition' : 'internal')
 

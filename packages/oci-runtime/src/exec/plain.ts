@@ -7,18 +7,22 @@ import type { ChildHandle, ProcessIdentity } from '@coracle/host'
 import { globalArguments } from '../command.ts'
 import type { RuntimeContext } from '../context.ts'
 import type { ContainerPaths, ExecRequest, ExecSession } from '../oci-runtime.ts'
-import { readPidFile } from '../record.ts'
+import { readPidFile, readRecord } from '../record.ts'
 import { cleanWords, OciRuntimeError } from '../words.ts'
 import { type DrainedOutput, drainedOutput } from './drain.ts'
 import { type ExecFiles, newExecFiles, removeExecFiles } from './files.ts'
 import { exitOf } from './status.ts'
-import { endTree } from './tree.ts'
+import { endTree, pipeName, pipesOf } from './tree.ts'
+
+// What a terminated process wrote last may still be in the pipe.
+const terminatedDrainMs = 50
 
 interface Running {
   readonly child: ChildHandle
   readonly stdin: Writable | undefined
   readonly stdout: DrainedOutput
   readonly stderr: DrainedOutput
+  readonly pipes: readonly string[]
 }
 
 export async function execPlain(
@@ -35,9 +39,9 @@ export async function execPlain(
       writeFileSync(files.owner, identityText(ctx.deps.processes.identify(running.child.pid)), { mode: 0o600 })
       const pid = await abortable(started(running, files), signal)
       if (pid === undefined) throw await startFailure(paths, running)
-      return session(ctx, { files, running, pid })
+      return session(ctx, { paths, files, running, pid })
     } catch (err) {
-      await abandon(ctx, files, running)
+      await abandon(ctx, { paths, files, running })
       throw err
     }
   } catch (err) {
@@ -70,7 +74,14 @@ async function spawn(ctx: RuntimeContext, paths: ContainerPaths, files: ExecFile
       env: ctx.env,
       stdio: [stdin?.theirs ?? 'ignore', stdout.theirs, stderr.theirs],
     })
-    return { child, stdin: stdin && writer(stdin.ours), stdout: drainedOutput(stdout.ours), stderr: drainedOutput(stderr.ours) }
+    const pipes = theirs.map(pipeName)
+    return {
+      child,
+      pipes,
+      stdin: stdin && writer(stdin.ours),
+      stdout: drainedOutput(stdout.ours),
+      stderr: drainedOutput(stderr.ours),
+    }
   } catch (err) {
     for (const fd of ours) closeSync(fd)
     throw err
@@ -119,10 +130,11 @@ async function startFailure(paths: ContainerPaths, running: Running): Promise<Oc
   return new OciRuntimeError(`exec in container ${paths.id}`, cleanWords(Buffer.concat(chunks)), exitCode)
 }
 
-async function abandon(ctx: RuntimeContext, files: ExecFiles, running: Running): Promise<void> {
+async function abandon(ctx: RuntimeContext, { paths, files, running }: Omit<Started, 'pid'>): Promise<void> {
   const pid = readPidFile(files.pid)
-  const process = pid === undefined ? undefined : ctx.deps.processes.identify(pid)
-  if (process !== undefined) await endTree(ctx.deps.processes, process, false)
+  const root = pid === undefined ? undefined : ctx.deps.processes.identify(pid)
+  if (root !== undefined)
+    await endTree(ctx.deps, { root, cgroup: readRecord(ctx, paths)?.cgroup, pipes: new Set(running.pipes) }, false)
   running.stdin?.destroy()
   running.stdout.close()
   running.stderr.close()
@@ -130,15 +142,18 @@ async function abandon(ctx: RuntimeContext, files: ExecFiles, running: Running):
 }
 
 interface Started {
+  readonly paths: ContainerPaths
   readonly files: ExecFiles
   readonly running: Running
   readonly pid: number
 }
 
-function session(ctx: RuntimeContext, { files, running, pid }: Started): ExecSession {
+function session(ctx: RuntimeContext, { paths, files, running, pid }: Started): ExecSession {
   const { child, stdin, stdout, stderr } = running
   const process = ctx.deps.processes.identify(pid)
   const exited = exitOf(ctx, { child, pid, process, log: files.log })
+  // runc gives the process pipes of its own.
+  const pipes = new Set([...running.pipes, ...pipesOf(pid)])
   let terminating: Promise<void> | undefined
   const finished = exited.then(async () => {
     stdin?.destroy()
@@ -150,13 +165,14 @@ function session(ctx: RuntimeContext, { files, running, pid }: Started): ExecSes
     removeExecFiles(files)
   })
   const terminate = async (hangup: boolean) => {
-    if (process !== undefined) await endTree(ctx.deps.processes, process, hangup)
+    const tree = { root: process ?? { pid, startTime: 0n }, cgroup: readRecord(ctx, paths)?.cgroup, pipes }
+    await endTree(ctx.deps, tree, hangup)
     // The runtime collects the process and ends with its status; one that does not is killed with it.
     const timer = new AbortController()
     await Promise.race([exited, delay(1000, timer.signal)]).finally(() => timer.abort())
     await child[Symbol.asyncDispose]()
-    stdout.endWithin(100)
-    stderr.endWithin(100)
+    stdout.endWithin(terminatedDrainMs)
+    stderr.endWithin(terminatedDrainMs)
     await finished
   }
   return {

@@ -5,15 +5,16 @@ import type { RuntimeContext } from '../context.ts'
 import type { ContainerPaths } from '../oci-runtime.ts'
 import { parseIdentity, readPidFile, readRecord } from '../record.ts'
 import { type ExecFiles, listExecs, removeExecFiles } from './files.ts'
-import { endTree } from './tree.ts'
+import { endTree, pipesOf } from './tree.ts'
 
 /** Ends what is on record of execs and removes the record. An exec of this very daemon is ended too. */
 export async function sweepExecs(ctx: RuntimeContext, paths: ContainerPaths): Promise<void> {
   for (const files of listExecs(paths)) {
-    const process = execProcess(ctx, paths, files)
+    const root = execProcess(ctx, paths, files)
     const owner = readOwner(files)
-    if (process !== undefined) await endTree(ctx.deps.processes, process, false)
-    if (owner !== undefined) await endTree(ctx.deps.processes, owner, false)
+    const cgroup = readRecord(ctx, paths)?.cgroup
+    if (root !== undefined) await endTree(ctx.deps, { root, cgroup, pipes: new Set(pipesOf(root.pid)) }, false)
+    if (owner !== undefined) await endTree(ctx.deps, { root: owner, cgroup: undefined, pipes: new Set() }, false)
     removeExecFiles(files)
   }
 }

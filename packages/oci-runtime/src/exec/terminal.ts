@@ -90,7 +90,7 @@ function session(ctx: RuntimeContext, { pid, files, monitor, attached, stdin }: 
     removeExecFiles(files)
   })
   const terminate = async (hangup: boolean) => {
-    if (process !== undefined) await endTree(processes, process, hangup)
+    if (process !== undefined) await endTree(ctx.deps, { root: process, cgroup: undefined, pipes: new Set() }, hangup)
     const timer = new AbortController()
     await Promise.race([exited, delay(1000, timer.signal)]).finally(() => timer.abort())
     await monitor.child[Symbol.asyncDispose]()

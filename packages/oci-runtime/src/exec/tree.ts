@@ -1,28 +1,43 @@
 // Ending a process and everything that came of it.
+import { fstatSync, readlinkSync } from 'node:fs'
+import { unlessErrno } from '@coracle/base/errno'
 import { delay } from '@coracle/base/signals'
-import type { Processes, ProcessIdentity } from '@coracle/host'
+import type { ProcessIdentity } from '@coracle/host'
+import type { OciRuntimeDeps } from '../context.ts'
 
 const SIGHUP = 1
 const SIGKILL = 9
 const hangupMs = 200
+const hangupPollMs = 20
 // A fork may slip between looking and killing: look again until nothing is left.
 const rounds = 10
-const roundMs = 5
+const roundMs = 3
 
-/** SIGHUP to all and a moment to obey when `hangup`, then SIGKILL until none is left. Resolves when `root` is gone or after about a second. */
-export async function endTree(processes: Processes, root: ProcessIdentity, hangup: boolean): Promise<void> {
+export interface Tree {
+  readonly root: ProcessIdentity
+  /** The container's cgroup, in which strays are looked for. */
+  readonly cgroup: string | undefined
+  /** Pipes that were made for this tree, as /proc/PID/fd names them: whoever holds one belongs to it. */
+  readonly pipes: ReadonlySet<string>
+}
+
+/** SIGHUP to all and a moment to obey when `hangup`, then SIGKILL until none is left. Resolves when all are gone, or given up on. */
+export async function endTree(deps: OciRuntimeDeps, tree: Tree, hangup: boolean): Promise<void> {
+  const { processes } = deps
   // Remembered from the start: children of a process that ended belong to nobody's tree any more.
-  const known = new Map<string, ProcessIdentity>()
+  const known = new Map<string, ProcessIdentity>([['', tree.root]])
   const collect = () => {
-    for (const process of treeOf(processes, [root, ...known.values()])) known.set(`${process.pid}:${process.startTime}`, process)
-    return [...known.values()].filter((process) => processes.isAlive(process))
+    const alive = [...known.values()].filter((process) => processes.isAlive(process))
+    const found = [...alive.flatMap(({ pid }) => processes.descendants(pid)), ...strays(deps, tree)]
+    for (const process of found) known.set(`${process.pid}:${process.startTime}`, process)
+    return [...new Set([...alive, ...known.values()])].filter((process) => processes.isAlive(process))
   }
   let alive = collect()
   if (hangup && alive.length > 0) {
     for (const process of alive) processes.signal(process, SIGHUP)
-    for (let waited = 0; waited < hangupMs && alive.length > 0; waited += 20) {
-      await delay(20)
-      alive = collect()
+    for (let waited = 0; waited < hangupMs && alive.length > 0; waited += hangupPollMs) {
+      await delay(hangupPollMs)
+      alive = alive.filter((process) => processes.isAlive(process))
     }
   }
   for (let round = 0; round < rounds && alive.length > 0; round++) {
@@ -32,7 +47,21 @@ export async function endTree(processes: Processes, root: ProcessIdentity, hangu
   }
 }
 
-function treeOf(processes: Processes, roots: readonly ProcessIdentity[]): readonly ProcessIdentity[] {
-  // A pid that was reused has other descendants, which are none of ours.
-  return roots.filter((root) => processes.isAlive(root)).flatMap((root) => [root, ...processes.descendants(root.pid)])
+// Whoever forked twice is init's child, in a session of its own; what it kept are the pipes.
+function strays(deps: OciRuntimeDeps, { cgroup, pipes }: Tree): readonly ProcessIdentity[] {
+  if (cgroup === undefined || cgroup === '/' || pipes.size === 0) return []
+  return deps.cgroups
+    .processes(cgroup)
+    .filter((pid) => pipesOf(pid).some((pipe) => pipes.has(pipe)))
+    .flatMap((pid) => deps.processes.identify(pid) ?? [])
 }
+
+/** The pipes among the first three descriptors of a process. Gone already: none. */
+export function pipesOf(pid: number): readonly string[] {
+  return [0, 1, 2]
+    .map((fd) => unlessErrno(['ENOENT', 'ESRCH', 'EACCES'], () => readlinkSync(`/proc/${pid}/fd/${fd}`), ''))
+    .filter((target) => target.startsWith('pipe:'))
+}
+
+/** The name that /proc/PID/fd gives to the pipe of which `fd` is one end. */
+export const pipeName = (fd: number): string => `pipe:[${fstatSync(fd).ino}]`
