@@ -139,7 +139,7 @@ export class GrpcConnection {
   }
 
   #streamError(path: string, err: Error): CodedError {
-    const errno = 'code' in err ? String(err.code) : ''
+    const errno = errnoOf(err)
     const socket = this.socketPath
     const start = 'start the daemon (systemctl start coracle) or name the right socket'
     if (errno === 'ENOENT')
@@ -154,4 +154,12 @@ export class GrpcConnection {
       })
     return new CodedError('unavailable', `call ${path} on ${socket}`, { cause: err })
   }
+}
+
+/** Node wraps a failed connect into the error of the stream that waited for it. */
+function errnoOf(err: unknown): string {
+  for (let cause = err; cause instanceof Error; cause = cause.cause) {
+    if ('syscall' in cause && 'code' in cause) return String(cause.code)
+  }
+  return ''
 }

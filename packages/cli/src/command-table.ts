@@ -1,0 +1,57 @@
+// Every command by name: what the overview says about it, and where it is. A command's file loads only when it is used.
+import type { Command } from './command.ts'
+
+export type CommandEntry = {
+  readonly group: 'Runtime' | 'Images' | 'Pods' | 'Containers' | 'Other'
+  readonly summary: string
+  readonly aliases?: readonly string[]
+  load(): Promise<{ readonly command: Command }>
+}
+
+export const commandTable: { readonly [name: string]: CommandEntry } = {
+  run: { group: 'Containers', summary: 'Run an image: pod and container in one go', load: () => import('./commands/run.ts') },
+  ps: { group: 'Containers', summary: 'List containers', load: () => import('./commands/ps.ts') },
+  logs: { group: 'Containers', summary: 'Show the log of a container', load: () => import('./commands/logs.ts') },
+  exec: { group: 'Containers', summary: 'Run a command in a running container', load: () => import('./commands/exec.ts') },
+  inspect: { group: 'Containers', summary: 'Show everything about containers', load: () => import('./commands/inspect.ts') },
+  create: { group: 'Containers', summary: 'Create a container in a pod from files', load: () => import('./commands/create.ts') },
+  start: { group: 'Containers', summary: 'Start created containers', load: () => import('./commands/start.ts') },
+  stop: { group: 'Containers', summary: 'Stop running containers', load: () => import('./commands/stop.ts') },
+  rm: { group: 'Containers', summary: 'Remove containers', load: () => import('./commands/rm.ts') },
+  update: { group: 'Containers', summary: 'Change the resources of containers', load: () => import('./commands/update.ts') },
+  stats: { group: 'Containers', summary: 'Show what containers use', load: () => import('./commands/stats.ts') },
+  pods: { group: 'Pods', summary: 'List pods', load: () => import('./commands/pods.ts') },
+  runp: { group: 'Pods', summary: 'Run a pod from a file', load: () => import('./commands/runp.ts') },
+  inspectp: { group: 'Pods', summary: 'Show everything about pods', load: () => import('./commands/inspectp.ts') },
+  stopp: { group: 'Pods', summary: 'Stop pods', load: () => import('./commands/stopp.ts') },
+  rmp: { group: 'Pods', summary: 'Remove pods', load: () => import('./commands/rmp.ts') },
+  pull: { group: 'Images', summary: 'Pull an image', load: () => import('./commands/pull.ts') },
+  images: { group: 'Images', summary: 'List images', aliases: ['image', 'img'], load: () => import('./commands/images.ts') },
+  inspecti: { group: 'Images', summary: 'Show everything about images', load: () => import('./commands/inspecti.ts') },
+  rmi: { group: 'Images', summary: 'Remove images', load: () => import('./commands/rmi.ts') },
+  imagefsinfo: { group: 'Images', summary: 'Show the space images take', load: () => import('./commands/imagefsinfo.ts') },
+  status: { group: 'Runtime', summary: 'Show whether the runtime is ready', load: () => import('./commands/status.ts') },
+  info: { group: 'Runtime', summary: 'Show status and configuration of the runtime', load: () => import('./commands/info.ts') },
+  version: {
+    group: 'Runtime',
+    summary: 'Show the versions of this command and the runtime',
+    load: () => import('./commands/version.ts'),
+  },
+  'runtime-config': {
+    group: 'Runtime',
+    summary: 'Show what the runtime tells the kubelet (cgroup driver)',
+    load: () => import('./commands/runtime-config.ts'),
+  },
+  'update-runtime-config': {
+    group: 'Runtime',
+    summary: 'Give the runtime its pod CIDR',
+    load: () => import('./commands/update-runtime-config.ts'),
+  },
+  completion: { group: 'Other', summary: 'Print completions for a shell', load: () => import('./commands/completion.ts') },
+}
+
+/** The full name of a command or alias. */
+export function findCommand(name: string): string | undefined {
+  if (Object.hasOwn(commandTable, name)) return name
+  return Object.entries(commandTable).find(([, entry]) => entry.aliases?.includes(name))?.[0]
+}

@@ -1,0 +1,58 @@
+import { notFound } from '@coracle/base/errors'
+import { type ContainerStatus, ContainerStatusSchema } from '@coracle/cri-api'
+import { defineCommand } from '../command.ts'
+import { type Inspected, printInspected, timestamp, withDates } from '../print/inspect.ts'
+import { inspectOutputOption, templateOption } from '../print/output-options.ts'
+import { messageToJson } from '../print/structured.ts'
+import { resolveContainer } from '../resolve.ts'
+import { stateText } from './ps.ts'
+
+export const command = defineCommand({
+  name: 'inspect',
+  summary: 'Show everything about containers',
+  usage: 'inspect [options] CONTAINER…',
+  options: {
+    output: inspectOutputOption,
+    template: templateOption,
+    quiet: { kind: 'flag', short: 'q', help: 'without the runtime’s own information' },
+  },
+  operands: { min: 1 },
+  examples: ['coracle inspect web', "coracle inspect -o go-template --template '{{.info.pid}}' 3f2a1b"],
+  async run(context, options, names) {
+    const inspected = []
+    for (const name of names) {
+      const { id } = await resolveContainer(context, name)
+      const { status, info } = await context.runtime.containerStatus({ containerId: id, verbose: !options.quiet })
+      if (!status) throw notFound(`container ${id} has no status`)
+      inspected.push({ status: statusJson(status), info, rows: rowsOf(status) })
+    }
+    await printInspected(context.out, inspected, options)
+  },
+})
+
+function statusJson(status: ContainerStatus): Inspected['status'] {
+  return withDates(messageToJson(ContainerStatusSchema, status), ['createdAt', 'startedAt', 'finishedAt'])
+}
+
+function rowsOf(status: ContainerStatus): Inspected['rows'] {
+  const { id, metadata, image, createdAt, startedAt, finishedAt, exitCode, reason, message, logPath } = status
+  const exited = stateText(status) === 'Exited'
+  return [
+    ['ID', id],
+    ['Name', metadata?.name ?? ''],
+    ['Attempt', String(metadata?.attempt ?? 0)],
+    ['Image', image?.image ?? ''],
+    ['State', stateText(status)],
+    ['Created', timestamp(createdAt)],
+    ...(startedAt > 0n ? [['Started', timestamp(startedAt)] as const] : []),
+    ...(exited
+      ? ([
+          ['Finished', timestamp(finishedAt)],
+          ['Exit Code', String(exitCode)],
+          ['Reason', reason],
+        ] as const)
+      : []),
+    ...(message ? [['Message', message] as const] : []),
+    ['Log', logPath],
+  ]
+}

@@ -1,0 +1,125 @@
+// `coracle run IMAGE`: pull when missing, pod, container, start; then follow it to its end or leave it running.
+import { randomBytes, randomUUID } from 'node:crypto'
+import { access, rm } from 'node:fs/promises'
+import { CodedError, codeOf, doing, failed, notFound } from '@coracle/base/errors'
+import { ContainerState } from '@coracle/cri-api'
+import type { Context } from '../context.ts'
+import { printLog } from '../logs/print-log.ts'
+import { readLog } from '../logs/read-log.ts'
+import { pullImage } from '../pull/pull-image.ts'
+import { UsageError } from '../usage-error.ts'
+import { buildConfigs, LOG_ROOT, type RunConfigs } from './config.ts'
+import type { RunOptions } from './options.ts'
+
+const STOP_GRACE_SECONDS = 10n
+
+type Running = { readonly podSandboxId: string; readonly containerId: string; readonly configs: RunConfigs }
+
+export async function runImage(context: Context, options: RunOptions, words: readonly string[]): Promise<number> {
+  const [image = '', ...command] = words
+  if (options.detach && options.rm) throw new UsageError('--rm needs the command in the foreground: it cannot go with --detach')
+  const configs = buildConfigs({
+    options,
+    image,
+    command: command[0] === '--' ? command.slice(1) : command,
+    suffix: randomBytes(3).toString('hex'),
+    uid: randomUUID(),
+    environment: process.env,
+  })
+  for (const { hostPath } of configs.container.mounts) await requirePath(hostPath)
+  await ensureImage(context, options, image)
+  const running = await start(context, options, configs)
+  if (options.detach) {
+    context.out.line(running.containerId)
+    return 0
+  }
+  return await follow(context, options, running)
+}
+
+async function requirePath(hostPath: string): Promise<void> {
+  await access(hostPath).catch((err: unknown) => {
+    throw new CodedError('not_found', `volume ${hostPath} does not exist on this machine: make it first`, { cause: err })
+  })
+}
+
+async function ensureImage(context: Context, options: RunOptions, image: string): Promise<void> {
+  const when = options['no-pull'] ? 'never' : (options.pull ?? 'missing')
+  if (when !== 'always') {
+    const { image: present } = await context.image.imageStatus({ image: { image } })
+    if (present) return
+    if (when === 'never') throw notFound(`image ${image} is not on this machine: coracle pull ${image}`)
+  }
+  const credentials = { creds: options.creds, auth: undefined, username: undefined }
+  await pullImage(context, { image, credentials, quiet: options.quiet })
+}
+
+/** Pod, container, start. What was made before a failure is removed again. */
+async function start({ runtime }: Context, options: RunOptions, configs: RunConfigs): Promise<Running> {
+  const { pod, container } = configs
+  const { podSandboxId } = await runtime.runPodSandbox({ config: pod, runtimeHandler: options.runtime ?? '' })
+  try {
+    const { containerId } = await runtime.createContainer({ podSandboxId, config: container, sandboxConfig: pod })
+    await runtime.startContainer({ containerId })
+    return { podSandboxId, containerId, configs }
+  } catch (err) {
+    await removePod({ runtime }, podSandboxId, configs).catch((cleanup: unknown) => {
+      throw new SuppressedError(failed(`remove pod ${podSandboxId}`, cleanup), err)
+    })
+    throw err
+  }
+}
+
+async function follow(context: Context, options: RunOptions, running: Running): Promise<number> {
+  const { runtime } = context
+  const { containerId, podSandboxId, configs } = running
+  using _signals = forwardSignals(context, containerId)
+  const { status } = await runtime.containerStatus({ containerId })
+  if (status?.logPath) {
+    const isGrowing = async () => (await statusOf(context, containerId)).state === ContainerState.CONTAINER_RUNNING
+    // Not the interruption's signal: what a container says while it is being stopped is shown too.
+    await printLog(context, readLog(status.logPath, { isGrowing, pollMs: 100, signal: new AbortController().signal }))
+  }
+  const ended = await statusOf(context, containerId)
+  if (options.rm) await doing('remove the pod', () => removePod(context, podSandboxId, configs))
+  else await doing('stop the pod', () => runtime.stopPodSandbox({ podSandboxId }))
+  if (ended.reason === 'OOMKilled') context.err.line(`coracle: the container ran out of memory and was killed`)
+  return ended.exitCode
+}
+
+async function statusOf(
+  { runtime }: Context,
+  containerId: string,
+): Promise<{ state: ContainerState; exitCode: number; reason: string }> {
+  try {
+    const { status } = await runtime.containerStatus({ containerId })
+    if (status) return status
+  } catch (err) {
+    if (codeOf(err) !== 'not_found') throw err
+  }
+  throw new CodedError('aborted', 'somebody else removed the container while it ran')
+}
+
+/** The first Ctrl-C or SIGTERM stops the container as `coracle stop` would, a second one kills it. */
+function forwardSignals({ runtime, err }: Context, containerId: string): Disposable {
+  let stops = 0
+  const stop = () => {
+    const timeout = stops++ === 0 ? STOP_GRACE_SECONDS : 0n
+    runtime.stopContainer({ containerId, timeout }, { timeoutMs: 0 }).catch((cause: unknown) => {
+      err.line(`coracle: cannot stop the container: ${cause instanceof Error ? cause.message : String(cause)}`)
+    })
+  }
+  const names = ['SIGINT', 'SIGTERM'] as const
+  for (const name of names) process.on(name, stop)
+  return {
+    [Symbol.dispose]: () => {
+      for (const name of names) process.off(name, stop)
+    },
+  }
+}
+
+async function removePod({ runtime }: Pick<Context, 'runtime'>, podSandboxId: string, { pod }: RunConfigs): Promise<void> {
+  await runtime.stopPodSandbox({ podSandboxId })
+  await runtime.removePodSandbox({ podSandboxId })
+  // Ours alone: the directory carries the uid made for this run.
+  if (pod.logDirectory.startsWith(`${LOG_ROOT}/`)) await rm(pod.logDirectory, { recursive: true, force: true })
+}
