@@ -1,0 +1,42 @@
+// File systems for the measurement: data on ext4 with a journal (loop-mounted), run state on tmpfs.
+import { mkdir, open, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { run } from '@coracle/testkit/program'
+
+const imageBytes = 8 * 1024 ** 3
+
+async function mustRun(...argv: [string, ...string[]]): Promise<void> {
+  const { exitCode, stderr } = await run(argv, 120_000)
+  if (exitCode !== 0) throw new Error(`${argv.join(' ')}: ${stderr.trim()}`)
+}
+
+/** Mounts a new ext4 at `target`, backed by a sparse file in `scratchDir`. Disposing unmounts it and deletes the file. */
+export async function mountExt4(target: string, scratchDir: string): Promise<AsyncDisposable> {
+  const image = join(scratchDir, `coracle-bench-${process.pid}-${Date.now()}.img`)
+  await using undo = new AsyncDisposableStack()
+  undo.defer(() => rm(image, { force: true }))
+  const file = await open(image, 'wx', 0o600)
+  await file.truncate(imageBytes)
+  await file.close()
+  await mustRun('mkfs.ext4', '-q', '-F', image)
+  await mkdir(target, { recursive: true })
+  await mustRun('mount', '-o', 'loop', image, target)
+  undo.defer(() => unmount(target))
+  return undo.move()
+}
+
+export async function mountTmpfs(target: string): Promise<AsyncDisposable> {
+  await mkdir(target, { recursive: true })
+  await mustRun('mount', '-t', 'tmpfs', '-o', 'mode=0711', 'tmpfs', target)
+  return { [Symbol.asyncDispose]: () => unmount(target) }
+}
+
+/** With everything below it, deepest first. Detached when it stays busy. */
+async function unmount(target: string): Promise<void> {
+  const { stdout } = await run(['findmnt', '-rno', 'TARGET'])
+  const below = stdout.split('\n').filter((path) => path === target || path.startsWith(`${target}/`))
+  for (const path of below.toReversed()) {
+    const { exitCode } = await run(['umount', path])
+    if (exitCode !== 0) await run(['umount', '-l', path])
+  }
+}

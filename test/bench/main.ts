@@ -1,0 +1,109 @@
+// npm run bench: our daemon and Debian's containerd, measured in turns in one run on one machine.
+import { readFileSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
+import { cpus, release, totalmem } from 'node:os'
+import { run } from '@coracle/testkit/program'
+import { type Registry, startRegistry } from '@coracle/testkit/registry'
+import type { Bench } from './bench.ts'
+import { prepareImages } from './images.ts'
+import { type Options, parseOptions, type ScenarioName, usage } from './options.ts'
+import { attachEndpoint, startProduct } from './products.ts'
+import { Recorder } from './recorder.ts'
+import { measureDensity } from './scenarios/density.ts'
+import { measureExec } from './scenarios/exec.ts'
+import { measureParallel } from './scenarios/parallel.ts'
+import { measurePods } from './scenarios/pods.ts'
+import { measurePull } from './scenarios/pull.ts'
+import type { Target } from './target.ts'
+
+const scenarios: Readonly<Record<ScenarioName, (bench: Bench) => Promise<void>>> = {
+  pods: measurePods,
+  exec: measureExec,
+  parallel: measureParallel,
+  density: measureDensity,
+  pull: measurePull,
+}
+
+async function main(argv: readonly string[]): Promise<number> {
+  if (argv.includes('--help')) {
+    process.stdout.write(usage)
+    return 0
+  }
+  const options = parseOptions(argv)
+  const say = (line: string) => void process.stderr.write(`${new Date().toISOString().slice(11, 19)} ${line}\n`)
+  const stop = new AbortController()
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(signal, () => {
+      say(`${signal}: stopping and cleaning up`)
+      stop.abort(new Error(`stopped by ${signal}`))
+    })
+  }
+  await using stack = new AsyncDisposableStack()
+  const recorder = new Recorder()
+  const targets = await prepare(options, { stack, say, signal: stop.signal })
+  const bench = { options, targets, recorder, signal: stop.signal, say }
+  for (const name of options.scenarios) {
+    say(`measuring ${name}`)
+    await scenarios[name](bench)
+  }
+  await report(options, recorder, targets)
+  return 0
+}
+
+interface Setting {
+  readonly stack: AsyncDisposableStack
+  readonly say: (line: string) => void
+  readonly signal: AbortSignal
+}
+
+/** Images first, then the servers; each is undone by the stack. */
+async function prepare(options: Options, { stack, say, signal }: Setting): Promise<readonly Target[]> {
+  let registry: Registry | undefined
+  say('preparing images')
+  const images = await prepareImages(options, async () => {
+    registry ??= stack.use(await startRegistry())
+    return registry
+  })
+  const targets: Target[] = []
+  for (const product of ['containerd', 'coracle'] as const) {
+    signal.throwIfAborted()
+    if (!options.targets.some((name) => name === product || name.startsWith(`${product}-`))) continue
+    say(`starting ${product}`)
+    targets.push(...stack.use(await startProduct(product, options, images)).targets)
+  }
+  for (const endpoint of options.endpoints) targets.push(...stack.use(await attachEndpoint(endpoint, images)).targets)
+  return targets
+}
+
+async function report(options: Options, recorder: Recorder, targets: readonly Target[]): Promise<void> {
+  const names = targets.map(({ name }) => name)
+  const machine = await describeMachine()
+  process.stdout.write(
+    `${Object.values(machine).join(' · ')}\nmedian / p95; network ${options.network}\n\n${recorder.table(names)}\n`,
+  )
+  if (options.jsonFile === undefined) return
+  const document = { machine, time: new Date().toISOString(), options, targets: names, metrics: recorder.toJson() }
+  await writeFile(options.jsonFile, `${JSON.stringify(document, null, 1)}\n`)
+}
+
+async function describeMachine(): Promise<Readonly<Record<string, string>>> {
+  const version = async (...argv: [string, ...string[]]) => (await run(argv)).stdout.split('\n')[0]?.trim() ?? ''
+  const os = /PRETTY_NAME="(.*)"/.exec(readFileSync('/etc/os-release', 'utf8'))?.[1] ?? ''
+  return {
+    cpu: `${cpus().length} × ${cpus()[0]?.model.trim() || process.arch}`,
+    memory: `${Math.round(totalmem() / 2 ** 30)} GiB`,
+    system: `${os}, Linux ${release()}`,
+    containerd: (await version('containerd', '--version')).replace(/^containerd \S+ (\S+).*/, 'containerd $1'),
+    runc: await version('runc', '--version'),
+    crun: await version('crun', '--version'),
+    conmon: await version('conmon', '--version'),
+    node: `node ${process.version}`,
+  }
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2))
+} catch (err) {
+  console.error(err)
+  process.exitCode = 1
+}

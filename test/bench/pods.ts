@@ -1,0 +1,99 @@
+// Pods as kubelet makes them, with the time that each call took.
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { timed } from './statistics.ts'
+import type { Target } from './target.ts'
+
+export interface BenchPod {
+  readonly podId: string
+  readonly containerId: string
+  readonly config: ReturnType<typeof podConfig>
+}
+
+export interface StartTimes {
+  readonly runMs: number
+  readonly createMs: number
+  readonly startMs: number
+}
+
+/** What every measured container runs; tells its processes from those of the runtime. */
+export const payload = ['/bin/busybox', 'sleep', '31536001'] as const
+
+let serial = 0
+
+/** RunPodSandbox, CreateContainer, StartContainer. */
+export async function startPod(target: Target): Promise<{ readonly pod: BenchPod; readonly times: StartTimes }> {
+  const { runtime } = target.client
+  const config = podConfig(target)
+  mkdirSync(config.logDirectory, { recursive: true })
+  const run = await timed(() => runtime.runPodSandbox({ config, runtimeHandler: target.handler }))
+  const podId = run.value.podSandboxId
+  const create = await timed(() => createContainer(target, { podId, config, index: 0 }))
+  const containerId = create.value
+  const start = await timed(() => runtime.startContainer({ containerId }))
+  return { pod: { podId, containerId, config }, times: { runMs: run.ms, createMs: create.ms, startMs: start.ms } }
+}
+
+export async function createContainer(
+  target: Target,
+  { podId, config, index }: { podId: string; config: BenchPod['config']; index: number },
+): Promise<string> {
+  const { containerId } = await target.client.runtime.createContainer({
+    podSandboxId: podId,
+    config: {
+      metadata: { name: `main${index}`, attempt: 0 },
+      image: { image: target.images.busybox },
+      command: [...payload],
+      labels: { 'io.kubernetes.container.name': `main${index}`, 'io.kubernetes.pod.uid': config.metadata.uid },
+      annotations: { 'io.kubernetes.container.restartCount': '0' },
+      logPath: `main${index}/0.log`,
+      linux: { resources: { cpuShares: 2n, oomScoreAdj: 1000n } },
+    },
+    sandboxConfig: config,
+  })
+  return containerId
+}
+
+/** StopPodSandbox and RemovePodSandbox; the container is killed and removed by them. */
+export async function removePod(target: Target, podId: string): Promise<{ readonly stopMs: number; readonly removeMs: number }> {
+  const { runtime } = target.client
+  const stop = await timed(() => runtime.stopPodSandbox({ podSandboxId: podId }))
+  const remove = await timed(() => runtime.removePodSandbox({ podSandboxId: podId }))
+  return { stopMs: stop.ms, removeMs: remove.ms }
+}
+
+/** Every pod of this benchmark that the server still has; other people's pods on the server stay. */
+export async function removeAllPods(target: Target): Promise<void> {
+  const { items } = await target.client.runtime.listPodSandbox({ filter: { labelSelector: { 'coracle.bench': 'yes' } } })
+  await inParallel(items, 4, async ({ id }) => {
+    await removePod(target, id)
+  })
+}
+
+/** Runs `work` for every item, at most `limit` at once. */
+export async function inParallel<T>(items: readonly T[], limit: number, work: (item: T) => Promise<void>): Promise<void> {
+  const queue = items.values()
+  await Promise.all(
+    Array.from({ length: limit }, async () => {
+      for (const item of queue) await work(item)
+    }),
+  )
+}
+
+function podConfig(target: Target) {
+  const uid = crypto.randomUUID()
+  const name = `bench-${++serial}`
+  return {
+    metadata: { name, uid, namespace: 'bench', attempt: 0 },
+    hostname: name,
+    logDirectory: join(target.logRoot, `bench_${name}_${uid}`),
+    dnsConfig: { servers: ['10.96.0.10'], searches: ['bench.svc.cluster.local'], options: ['ndots:5'] },
+    labels: { 'coracle.bench': 'yes', 'io.kubernetes.pod.name': name, 'io.kubernetes.pod.uid': uid },
+    annotations: { 'kubernetes.io/config.source': 'api' },
+    linux: {
+      cgroupParent: target.cgroupParent,
+      // Network and IPC of the pod, PID of each container: kubelet's defaults.
+      securityContext: { namespaceOptions: { network: 0, pid: 1, ipc: 0 } },
+    },
+  }
+}
