@@ -3,10 +3,8 @@ import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { needsRoot } from '@coracle/testkit/needs-root'
 import type { SpecInput } from '../src/spec-input.ts'
-import { type ContainerInit, container, pod } from '../test/sample-input.ts'
+import { type ContainerInit, container, pod, type SecurityInit } from '../test/sample-input.ts'
 import { Sandbox } from './sandbox.ts'
-
-type Security = NonNullable<NonNullable<ContainerInit['linux']>['securityContext']>
 
 for (const runtime of ['/usr/bin/crun', '/usr/sbin/runc']) {
   describe(`specs run under ${runtime}`, needsRoot(), () => {
@@ -19,12 +17,14 @@ for (const runtime of ['/usr/bin/crun', '/usr/sbin/runc']) {
     })
 
     /** Runs a shell script in a container; its output, without the last line end. Fails with the runtime's own words. */
-    async function shell(script: string, init: Partial<SpecInput> & { security?: Security; container?: ContainerInit } = {}) {
+    async function shell(script: string, init: Partial<SpecInput> & { security?: SecurityInit; container?: ContainerInit } = {}) {
       const { security, container: containerInit, ...rest } = init
+      const linux =
+        security === undefined ? containerInit?.linux : { resources: containerInit?.linux?.resources, securityContext: security }
       const config = container({
         command: ['/bin/sh', '-c', script],
         ...containerInit,
-        linux: { ...(containerInit?.linux ?? {}), ...(security === undefined ? {} : { securityContext: security }) },
+        ...(linux === undefined ? {} : { linux }),
       })
       const output = await sandbox.run(runtime, { config, ...rest })
       assert.equal(output.exitCode, 0, `${output.stderr}${output.stdout}`)

@@ -1,5 +1,7 @@
 export { isAllowed } from './annotations.ts'
 export { defaultCapabilities, knownCapabilities } from './capabilities.ts'
+export { applyCdi, cdiDevicePaths, resolveCdi } from './cdi.ts'
+export { type CdiEdits, type CdiSpec, parseCdiSpec } from './cdi-parse.ts'
 export { cgroupsPath } from './cgroup-path.ts'
 export { hostPathsOf } from './host-paths.ts'
 export { type InfraInput, infraSpec } from './infra.ts'

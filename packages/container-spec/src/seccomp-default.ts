@@ -12,7 +12,7 @@ const architectures: readonly string[] =
   process.arch === 'arm64' ? ['SCMP_ARCH_AARCH64', 'SCMP_ARCH_ARM'] : ['SCMP_ARCH_X86_64', 'SCMP_ARCH_X86']
 
 // CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET.
-const namespaceFlags = 0x7e020000
+const namespaceFlags: readonly number[] = [0x20000, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000]
 
 const low32 = 0xffffffff
 
@@ -76,6 +76,24 @@ const deniedFamilies: readonly SeccompRule[] = [38, 40].map((family) => ({
   args: [masked(0, low32, family)],
 }))
 
-// clone3 takes its flags in memory where a filter cannot see them: it is left to the default's ENOSYS, which makes libc use clone.
+// clone3 takes its flags in memory where a filter cannot see them: it is left to the default's ENOSYS, which makes libc use clone. For clone
+// the flags are named one by one, so that a program hears "not permitted" as it does from unshare.
 const cloneRules = (admin: boolean): readonly SeccompRule[] =>
-  admin ? [] : [{ names: ['clone'], action: allow, args: [masked(0, namespaceFlags, 0)] }]
+  admin
+    ? []
+    : [
+        {
+          names: ['clone'],
+          action: allow,
+          args: [
+            masked(
+              0,
+              namespaceFlags.reduce((all, flag) => all | flag),
+              0,
+            ),
+          ],
+        },
+        ...namespaceFlags.map(
+          (flag): SeccompRule => ({ names: ['clone'], action: errno, errnoRet: EPERM, args: [masked(0, flag, flag)] }),
+        ),
+      ]

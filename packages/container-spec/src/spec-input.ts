@@ -2,6 +2,7 @@
 import type { ContainerConfig, PodSandboxConfig } from '@coracle/cri-api'
 import type { ImageConfig } from '@coracle/oci-spec/image'
 import type { LinuxDevice, Seccomp } from '@coracle/oci-spec/runtime-spec'
+import type { CdiEdits } from './cdi-parse.ts'
 
 /** Facts about this machine and handler that change the spec. */
 export interface HostFacts {
@@ -74,6 +75,8 @@ export interface SpecInput {
   readonly volumes: ReadonlyMap<string, string>
   /** CRI image volumes (`mounts[].image`): the host directory with the image's content, sub path applied, by container_path as sent. */
   readonly imageMounts?: ReadonlyMap<string, string>
+  /** What its CDI devices ask for (`resolveCdi`). */
+  readonly cdi?: CdiEdits
   /** What a container without wishes gets, `CAP_…`. Absent: `defaultCapabilities`. */
   readonly defaultCapabilities?: readonly string[]
   /** When the request names no seccomp profile at all. Absent: `runtimeDefault`. */

@@ -1,8 +1,11 @@
 // CRI config + image config + facts → OCI runtime spec. The order of the steps is here, each step in its own file.
+
+import { CodedError } from '@coracle/base/errors'
 import type { Process, RuntimeSpec } from '@coracle/oci-spec/runtime-spec'
 import { specAnnotations } from './annotations.ts'
 import { apparmorProfile } from './apparmor.ts'
 import { capabilitySets, defaultCapabilities } from './capabilities.ts'
+import { applyCdi } from './cdi.ts'
 import { cgroupsPath } from './cgroup-path.ts'
 import { planDevices } from './devices.ts'
 import { environment } from './environment.ts'
@@ -38,6 +41,8 @@ export interface CreatedSpec {
  * what is asked; nothing is left out in silence: what could only be done in part is in `warnings`.
  */
 export function createSpec(input: SpecInput): CreatedSpec {
+  if (input.config.CDIDevices.length > 0 && input.cdi === undefined)
+    throw new CodedError('failed_precondition', 'config.CDI_devices: CDI is not enabled on this node')
   checkPrivilege(input.config, input.pod.config)
   const mappings = userMappings(input)
   const user = resolveUser({
@@ -69,10 +74,11 @@ export function createSpec(input: SpecInput): CreatedSpec {
       ...(input.selinux === undefined ? {} : { mountLabel: input.selinux.mountLabel }),
     },
   }
-  const { uid, gid, supplementalGroups } = user
+  const made = input.cdi === undefined ? spec : applyCdi(spec, input.cdi, input.devices)
+  const { uid, gid, additionalGids } = made.process.user
   return {
-    spec,
-    user: { uid, gid, supplementalGroups },
+    spec: made,
+    user: { uid, gid, supplementalGroups: additionalGids },
     mustBeDirectories: ['/dev', '/proc', '/sys'],
     warnings: [...warnings, ...mounts.warnings],
   }

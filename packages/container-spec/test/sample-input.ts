@@ -1,13 +1,14 @@
 // Inputs for tests: a plain pod and container, with what a test changes.
-import { create, type MessageInitShape } from '@bufbuild/protobuf'
-import { ContainerConfigSchema, PodSandboxConfigSchema } from '@coracle/cri-api'
+import { create, type Message, type MessageInitShape } from '@bufbuild/protobuf'
+import { ContainerConfigSchema, type LinuxContainerSecurityContextSchema, PodSandboxConfigSchema } from '@coracle/cri-api'
 import type { ImageConfig } from '@coracle/oci-spec/image'
 import { knownCapabilities } from '../src/capabilities.ts'
 import type { HostFacts, PodFacts, SpecInput } from '../src/spec-input.ts'
 
-export type ContainerInit = Exclude<MessageInitShape<typeof ContainerConfigSchema>, { $typeName: string }>
-export type PodInit = Exclude<MessageInitShape<typeof PodSandboxConfigSchema>, { $typeName: string }>
-type SecurityInit = NonNullable<NonNullable<ContainerInit['linux']>['securityContext']>
+// Without the finished message, which is the other half of protobuf-es's init type.
+export type ContainerInit = Exclude<MessageInitShape<typeof ContainerConfigSchema>, Message>
+export type PodInit = Exclude<MessageInitShape<typeof PodSandboxConfigSchema>, Message>
+export type SecurityInit = Exclude<MessageInitShape<typeof LinuxContainerSecurityContextSchema>, Message>
 
 export const container = (init: ContainerInit = {}) =>
   create(ContainerConfigSchema, { metadata: { name: 'main' }, image: { image: 'img' }, command: ['/bin/true'], ...init })
