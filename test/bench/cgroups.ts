@@ -1,12 +1,18 @@
-import { readdirSync, rmdirSync } from 'node:fs'
+import { existsSync, readdirSync, rmdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 
 const root = '/sys/fs/cgroup'
 
-/** Removes the empty cgroups at and below `path` in every hierarchy (v1, hybrid or v2). What is busy stays. */
+/** Removes the empty cgroups at and below `path` in every hierarchy (v1, hybrid or v2), tried for 5 s while something in them ends. */
 export async function removeCgroups(path: string): Promise<void> {
-  const hierarchies = ['', ...directories(root)]
-  for (const hierarchy of hierarchies) removeBelow(join(root, hierarchy, path))
+  const places = ['', ...directories(root)].map((hierarchy) => join(root, hierarchy, path))
+  for (let attempt = 0; attempt < 50; attempt++) {
+    for (const place of places) removeBelow(place)
+    if (!places.some((place) => existsSync(place))) return
+    await sleep(100)
+  }
+  console.error(`busy cgroups stay behind: ${path}`)
 }
 
 function removeBelow(directory: string): void {

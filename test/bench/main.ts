@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { cpus, release, totalmem } from 'node:os'
+import { explain } from '@coracle/base/errors'
 import { run } from '@coracle/testkit/program'
 import { type Registry, startRegistry } from '@coracle/testkit/registry'
 import type { Bench } from './bench.ts'
@@ -104,6 +105,6 @@ async function describeMachine(): Promise<Readonly<Record<string, string>>> {
 try {
   process.exitCode = await main(process.argv.slice(2))
 } catch (err) {
-  console.error(err)
+  console.error(explain(err))
   process.exitCode = 1
 }

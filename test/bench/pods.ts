@@ -62,22 +62,35 @@ export async function removePod(target: Target, podId: string): Promise<{ readon
   return { stopMs: stop.ms, removeMs: remove.ms }
 }
 
-/** Every pod of this benchmark that the server still has; other people's pods on the server stay. */
+/** Every pod of this benchmark that the server still has, tried three times; other people's pods on the server stay. */
 export async function removeAllPods(target: Target): Promise<void> {
-  const { items } = await target.client.runtime.listPodSandbox({ filter: { labelSelector: { 'coracle.bench': 'yes' } } })
-  await inParallel(items, 4, async ({ id }) => {
-    await removePod(target, id)
-  })
+  const errors: unknown[] = []
+  for (let attempt = 0; attempt < 3; attempt++) {
+    const { items } = await target.client.runtime.listPodSandbox({ filter: { labelSelector: { 'coracle.bench': 'yes' } } })
+    if (items.length === 0) return
+    await inParallel(items, 4, async ({ id }) => {
+      await removePod(target, id).catch((err: unknown) => errors.push(err))
+    })
+  }
+  if (errors.length > 0) throw new AggregateError(errors, `${target.name}: pods that cannot be removed`)
 }
 
-/** Runs `work` for every item, at most `limit` at once. */
+/** Runs `work` for every item, at most `limit` at once. After a failure no more is started; rejects when nothing runs any more. */
 export async function inParallel<T>(items: readonly T[], limit: number, work: (item: T) => Promise<void>): Promise<void> {
   const queue = items.values()
-  await Promise.all(
-    Array.from({ length: limit }, async () => {
-      for (const item of queue) await work(item)
-    }),
-  )
+  const lanes = Array.from({ length: limit }, async () => {
+    for (const item of queue) {
+      try {
+        await work(item)
+      } catch (err) {
+        // Takes the rest away from the other lanes.
+        for (const _ of queue);
+        throw err
+      }
+    }
+  })
+  const failed = (await Promise.allSettled(lanes)).find((lane) => lane.status === 'rejected')
+  if (failed !== undefined) throw failed.reason
 }
 
 function podConfig(target: Target) {
