@@ -1,7 +1,8 @@
 // exec with a terminal: below a monitor of its own, which holds the terminal, collects the process and tells its status.
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Readable, Writable } from 'node:stream'
+import { unlessErrno } from '@coracle/base/errno'
 import { abortable, delay, within } from '@coracle/base/signals'
 import type { RuntimeContext } from '../context.ts'
 import { execArguments } from '../monitor/arguments.ts'
@@ -9,7 +10,7 @@ import { attachTo } from '../monitor/attach.ts'
 import { Resizer } from '../monitor/control.ts'
 import { awaitPid, launchMonitor, type WaitingMonitor } from '../monitor/launch.ts'
 import type { AttachSession, ContainerPaths, ExecRequest, ExecSession } from '../oci-runtime.ts'
-import { OciRuntimeError } from '../words.ts'
+import { cleanWords, OciRuntimeError } from '../words.ts'
 import { type ExecFiles, newExecFiles, removeExecFiles } from './files.ts'
 import { endTree } from './tree.ts'
 
@@ -25,7 +26,13 @@ export async function execTerminal(
   mkdirSync(ctx.socketDirectory, { recursive: true, mode: 0o700 })
   const files = newExecFiles(paths)
   writeFileSync(files.process, JSON.stringify(request.process), { mode: 0o600 })
-  const exec = { directory: files.directory, processFile: files.process, pidFile: files.pid, stdin: request.stdin }
+  const exec = {
+    directory: files.directory,
+    processFile: files.process,
+    pidFile: files.pid,
+    logFile: files.log,
+    stdin: request.stdin,
+  }
   const argv = execArguments(ctx, paths, exec)
   let monitor: WaitingMonitor | undefined
   try {
@@ -34,10 +41,15 @@ export async function execTerminal(
     return await underMonitor(ctx, { paths, files, monitor, request }, within(signal, ctx.timeouts.startMs))
   } catch (err) {
     await monitor?.child[Symbol.asyncDispose]()
+    const words = wordsIn(files)
     removeExecFiles(files)
-    throw err
+    throw err instanceof OciRuntimeError && words !== '' ? new OciRuntimeError(actionOf(paths), words, err.exitCode) : err
   }
 }
+
+const actionOf = (paths: ContainerPaths): string => `exec in container ${paths.id}`
+
+const wordsIn = (files: ExecFiles): string => cleanWords(unlessErrno(['ENOENT', 'ENOTDIR'], () => readFileSync(files.log), ''))
 
 function recordOwner(ctx: RuntimeContext, files: ExecFiles, monitor: WaitingMonitor): void {
   const owner = ctx.deps.processes.identify(monitor.child.pid)
@@ -53,7 +65,7 @@ interface Attempt {
 
 async function underMonitor(ctx: RuntimeContext, attempt: Attempt, signal: AbortSignal): Promise<ExecSession> {
   const { paths, files, monitor, request } = attempt
-  const action = `exec in container ${paths.id}`
+  const action = actionOf(paths)
   monitor.release()
   const ready = await abortable(monitor.attachable?.next() ?? Promise.resolve(undefined), signal)
   if (ready === undefined) throw new OciRuntimeError(action, monitor.complaint())

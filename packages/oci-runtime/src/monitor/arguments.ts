@@ -39,6 +39,8 @@ export interface TerminalExec {
   readonly directory: string
   readonly processFile: string
   readonly pidFile: string
+  /** The runtime's log: with a terminal its words do not reach the monitor. */
+  readonly logFile: string
   readonly stdin: boolean
 }
 
@@ -52,6 +54,7 @@ export function execArguments(ctx: RuntimeContext, paths: ContainerPaths, exec: 
     `--exec-process-spec=${exec.processFile}`,
     `--bundle=${exec.directory}`,
     `--container-pidfile=${exec.pidFile}`,
+    `--runtime-arg=--log=${exec.logFile}`,
     '--log-path=none',
     '--terminal',
     ...(exec.stdin ? ['--stdin'] : []),
