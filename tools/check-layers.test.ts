@@ -7,7 +7,8 @@ test('the tree keeps the rules of the doors', () => {
 })
 
 test('importsOf() tells types from values', () => {
-  const source = "import type { A } from 'a'\nimport { type B } from 'b'\nimport { type C, d } from 'c'\nexport * from './e.ts'\nawait import('f')"
+  const source =
+    "import type { A } from 'a'\nimport { type B } from 'b'\nimport { type C, d } from 'c'\nexport * from './e.ts'\nawait import('f')"
   assert.deepEqual(
     importsOf(source).map(({ specifier, typeOnly }) => `${specifier} ${typeOnly}`),
     ['a true', 'b true', 'c false', './e.ts false', 'f false'],

@@ -24,10 +24,25 @@ export const rules: Readonly<Record<string, Rules>> = {
   'container-spec': { values: ['base', 'oci-spec'], types: ['cri-api'] },
   'oci-runtime': { values: ['base', 'oci-spec'], types: ['host'] },
   streaming: { values: ['base'] },
-  lifecycle: { values: ['base', 'oci-spec', 'container-spec'], types: ['cri-api', 'host', 'image', 'cni', 'oci-runtime', 'streaming'] },
+  lifecycle: {
+    values: ['base', 'oci-spec', 'container-spec'],
+    types: ['cri-api', 'host', 'image', 'cni', 'oci-runtime', 'streaming'],
+  },
   'cri-server': { values: ['base', 'oci-spec', 'cri-api', 'lifecycle'], types: ['host', 'image', 'oci-runtime', 'streaming'] },
   daemon: {
-    values: ['base', 'oci-spec', 'cri-api', 'host', 'image', 'cni', 'container-spec', 'oci-runtime', 'streaming', 'lifecycle', 'cri-server'],
+    values: [
+      'base',
+      'oci-spec',
+      'cri-api',
+      'host',
+      'image',
+      'cni',
+      'container-spec',
+      'oci-runtime',
+      'streaming',
+      'lifecycle',
+      'cri-server',
+    ],
   },
   cli: { values: ['base', 'oci-spec', 'cri-api', 'streaming', 'host'] },
 }

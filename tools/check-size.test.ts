@@ -19,4 +19,3 @@ test('no lock file records an address', () => {
     assert.doesNotMatch(readFileSync(`${repositoryRoot}/${name}`, 'utf8'), /"resolved":\s*"http/)
   }
 })
-
