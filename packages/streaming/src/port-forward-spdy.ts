@@ -1,0 +1,104 @@
+// Port-forward over SPDY: two streams a connection, tied together by the header `requestID`. Any number of connections.
+import type { CodedError } from '@coracle/base/errors'
+import { sessionGone } from './channel.ts'
+import { forwardConnection } from './port-forward.ts'
+import { rstStatus } from './spdy/frames.ts'
+import { type SpdyLimits, SpdySession } from './spdy/session.ts'
+import type { SpdyStream } from './spdy/stream.ts'
+import type { StreamPortForwardRequest, StreamTarget } from './target.ts'
+import type { Wire } from './wire.ts'
+
+export const portForwardProtocol = 'portforward.k8s.io'
+
+/** 4,096 connections at once; a stalled one holds at most its window, so that it takes 32 of them to stop a well-behaved session. */
+export const portForwardLimits: SpdyLimits = {
+  maxStreams: 8192,
+  streamWindowBytes: 256 * 1024,
+  intakeBytes: 8 * 1024 * 1024,
+}
+
+interface HalfPair {
+  readonly port: number
+  readonly data: SpdyStream | undefined
+  readonly error: SpdyStream | undefined
+  readonly timer: NodeJS.Timeout
+}
+
+export interface PortForwardOptions {
+  readonly request: StreamPortForwardRequest
+  readonly creationTimeoutMs: number
+}
+
+/** Serves the session until it is over. Never rejects. */
+export async function servePortForwardSpdy(
+  wire: Wire,
+  options: PortForwardOptions,
+  target: Pick<StreamTarget, 'dial'>,
+): Promise<void> {
+  const over = Promise.withResolvers<CodedError>()
+  const pairs = new Map<string, HalfPair>()
+  const session: SpdySession = new SpdySession(wire, 'server', portForwardLimits, {
+    accept: (stream) => acceptStream(stream, pairs, { options, target, session }),
+    closed(reason) {
+      for (const { timer } of pairs.values()) clearTimeout(timer)
+      pairs.clear()
+      over.resolve(sessionGone(reason))
+    },
+  })
+  session.start()
+  await over.promise
+}
+
+interface Context {
+  readonly options: PortForwardOptions
+  readonly target: Pick<StreamTarget, 'dial'>
+  readonly session: SpdySession
+}
+
+function acceptStream(stream: SpdyStream, pairs: Map<string, HalfPair>, context: Context): boolean {
+  const type = stream.headers.get('streamtype')?.toLowerCase()
+  const port = Number(stream.headers.get('port'))
+  if ((type !== 'data' && type !== 'error') || !Number.isInteger(port) || port < 1 || port > 0xffff) return false
+  stream.gentle = type === 'error'
+  const id = requestId(stream, type)
+  const half = pairs.get(id)
+  if (half === undefined) {
+    const timer = setTimeout(() => {
+      pairs.delete(id)
+      context.session.reset(stream, rstStatus.cancel)
+      stream.channel.fail(sessionGone('the other stream of the connection did not come'))
+    }, context.options.creationTimeoutMs)
+    pairs.set(id, { port, timer, data: type === 'data' ? stream : undefined, error: type === 'error' ? stream : undefined })
+    return true
+  }
+  if (half[type] !== undefined || half.port !== port) return false
+  clearTimeout(half.timer)
+  pairs.delete(id)
+  const data = half.data ?? stream
+  const error = half.error ?? stream
+  // The reply to this stream goes out before anything on it: it is written when this returns, the connection is made later.
+  setImmediate(() => void forward({ data, error }, port, context))
+  return true
+}
+
+// Clients of before the header open the error stream first and the data stream next; ids of one side go up by two.
+function requestId(stream: SpdyStream, type: 'data' | 'error'): string {
+  return stream.headers.get('requestid') ?? `stream ${type === 'error' ? stream.id : stream.id - 2}`
+}
+
+async function forward(
+  { data, error }: { data: SpdyStream; error: SpdyStream },
+  port: number,
+  { options, target, session }: Context,
+): Promise<void> {
+  // Aborts the making of a connection whose stream is reset, or whose session ends, meanwhile.
+  const given = new AbortController()
+  data.channel.readable.once('error', (err) => given.abort(err))
+  await forwardConnection(
+    { data: data.channel, error: error.channel, halfClose: true },
+    { podId: options.request.podId, port },
+    { target, signal: given.signal },
+  )
+  session.forget(data)
+  session.forget(error)
+}

@@ -1,0 +1,376 @@
+// One SPDY/3.1 connection, either role: streams, flow control both ways, hard limits.
+//
+// Flow control: the Go implementation behind kubelet and kubectl knows no windows. It neither sends WINDOW_UPDATE nor heeds ours, so
+// 1. we send without limit (other than TCP's) until the peer has shown by SETTINGS or WINDOW_UPDATE that it keeps windows, and
+// 2. a peer that overruns our windows is not cut off: the connection is read no further until the readers caught up (Intake).
+import { codeOf, invalid } from '@coracle/base/errors'
+import { Channel, type ChannelOwner, sessionGone } from '../channel.ts'
+import { Intake } from '../intake.ts'
+import { Outbox, TURN_BYTES } from '../outbox.ts'
+import type { Wire } from '../wire.ts'
+import * as frames from './frames.ts'
+import { HeaderDeflater, HeaderInflater, type Headers } from './header-block.ts'
+import { SpdyParser } from './parser.ts'
+import { SpdyStream } from './stream.ts'
+
+export interface SpdyLimits {
+  /** Peer-opened streams at one time; more are refused. */
+  readonly maxStreams: number
+  /** Receive window of each stream. */
+  readonly streamWindowBytes: number
+  /** Received but unread in the whole session; also its receive window. */
+  readonly intakeBytes: number
+}
+
+export interface SpdyHandler {
+  /** The peer opened a stream. False refuses it. */
+  accept(stream: SpdyStream): boolean
+  /** Once; every stream has failed before. */
+  closed(reason: string): void
+}
+
+/** Replies that the peer does not read: over this, it is read no further either. */
+const REPLY_BACKLOG_BYTES = 2 * 1024 * 1024
+/** After GOAWAY the peer may close first; kubectl's library drops frames it has queued when it sees the end of the connection. */
+const PEER_CLOSES_FIRST_MS = 1_000
+const LINGER_MS = 5_000
+
+export class SpdySession {
+  readonly #wire: Wire
+  readonly #limits: SpdyLimits
+  readonly #handler: SpdyHandler
+  readonly #client: boolean
+  readonly #parser = new SpdyParser({
+    control: (type, flags, body) => this.#onControl(type, flags, body),
+    data: (id, piece, fin) => this.#onData(id, piece, fin),
+  })
+  readonly #inflater = new HeaderInflater()
+  readonly #deflater = new HeaderDeflater()
+  readonly #streams = new Map<number, SpdyStream>()
+  readonly #outbox: Outbox
+  readonly #intake: Intake
+  readonly #owner: ChannelOwner
+  readonly #windowBlocked = new Set<Channel>()
+  #peerKeepsWindows = false
+  #peerInitialWindow = frames.DEFAULT_WINDOW_BYTES
+  #sendWindow = frames.DEFAULT_WINDOW_BYTES
+  #uncreditedBytes = 0
+  #peerStreams = 0
+  #lastPeerStreamId = 0
+  #nextStreamId: number
+  #pingId: number
+  #closed = false
+  #finishTimer: NodeJS.Timeout | undefined
+
+  constructor(wire: Wire, role: 'client' | 'server', limits: SpdyLimits, handler: SpdyHandler) {
+    this.#wire = wire
+    this.#limits = limits
+    this.#handler = handler
+    this.#client = role === 'client'
+    this.#nextStreamId = this.#pingId = this.#client ? 1 : 2
+    this.#outbox = new Outbox(wire, (channel) => this.#send(channel))
+    this.#intake = new Intake(wire, limits.intakeBytes, () => this.#sendPing())
+    this.#owner = {
+      ready: (channel) => this.#outbox.add(channel),
+      consumed: (channel, bytes) => this.#onConsumed(channel, bytes),
+      abandoned: (channel) => this.#onAbandoned(channel),
+    }
+  }
+
+  /** Begins to read. Separate from the constructor so that the handler can know the session. */
+  start(): void {
+    const grown = this.#limits.intakeBytes - frames.DEFAULT_WINDOW_BYTES
+    this.#wire.write([frames.settings(this.#limits.streamWindowBytes), ...(grown > 0 ? [frames.windowUpdate(0, grown)] : [])])
+    this.#wire.start({
+      data: (chunk) => this.#onChunk(chunk),
+      drain: () => {
+        this.#outbox.flush()
+        this.#checkReplies()
+      },
+      closed: (reason) => this.#close(reason),
+    })
+  }
+
+  get streamCount(): number {
+    return this.#streams.size
+  }
+
+  /** Opens a stream. Throws `canceled` when the session is over. */
+  open(headers: Headers): SpdyStream {
+    if (this.#closed) throw sessionGone('session is closed')
+    const stream = this.#newStream(this.#nextStreamId, headers)
+    this.#nextStreamId += 2
+    this.#wire.write(frames.synStream(stream.id, this.#deflater.deflate(headers), false))
+    return stream
+  }
+
+  /** Ends the session in order: what was written is sent, then the peer may close, then we do. */
+  finish(): void {
+    if (this.#closed || this.#finishTimer !== undefined) return
+    this.#wire.write([frames.goAway(this.#lastPeerStreamId, frames.goAwayStatus.ok)])
+    this.#finishTimer = setTimeout(() => this.#wire.end(LINGER_MS), PEER_CLOSES_FIRST_MS)
+  }
+
+  /** Cuts the connection. */
+  destroy(reason: string): void {
+    this.#close(reason)
+  }
+
+  reset(stream: SpdyStream, status: number): void {
+    if (this.#streams.has(stream.id)) this.#wire.write([frames.rstStream(stream.id, status)])
+    this.#remove(stream)
+  }
+
+  /** Done with a stream whose output was flushed: a peer that still sends on it is told to stop. */
+  forget(stream: SpdyStream): void {
+    stream.channel.discardInput()
+    if (!stream.remoteEnded || !stream.localEnded) this.reset(stream, frames.rstStatus.cancel)
+    else this.#remove(stream)
+  }
+
+  #newStream(id: number, headers: Headers): SpdyStream {
+    const stream = new SpdyStream(id, headers, new Channel(id, this.#owner), this.#peerInitialWindow)
+    this.#streams.set(id, stream)
+    return stream
+  }
+
+  #isPeers(id: number): boolean {
+    return (id % 2 === 1) !== this.#client
+  }
+
+  #remove(stream: SpdyStream): void {
+    if (!this.#streams.delete(stream.id)) return
+    this.#windowBlocked.delete(stream.channel)
+    if (this.#isPeers(stream.id)) this.#peerStreams--
+  }
+
+  #close(reason: string): void {
+    if (this.#closed) return
+    this.#closed = true
+    clearTimeout(this.#finishTimer)
+    this.#intake.stop()
+    this.#outbox.clear()
+    this.#wire.destroy()
+    const error = sessionGone(reason)
+    for (const stream of this.#streams.values()) stream.sessionClosed(error)
+    this.#streams.clear()
+    this.#windowBlocked.clear()
+    this.#handler.closed(reason)
+  }
+
+  // --- receiving
+
+  #onChunk(chunk: Buffer): void {
+    if (this.#closed) return
+    try {
+      this.#parser.push(chunk)
+      this.#checkReplies()
+    } catch (err) {
+      // Only violations of the protocol are the peer's fault; anything else is a bug of ours and goes on up.
+      if (codeOf(err) !== 'invalid_argument') throw err
+      this.#wire.write([frames.goAway(this.#lastPeerStreamId, frames.goAwayStatus.protocolError)])
+      this.#close(err instanceof Error ? err.message : String(err))
+    }
+  }
+
+  #checkReplies(): void {
+    if (!this.#closed) this.#intake.block('replies', this.#wire.backlogBytes > REPLY_BACKLOG_BYTES)
+  }
+
+  #onData(id: number, piece: Buffer, fin: boolean): void {
+    if (this.#closed) return
+    const stream = this.#streams.get(id)
+    if (stream === undefined || stream.remoteEnded) {
+      if (this.#isPeers(id) && id > this.#lastPeerStreamId)
+        this.#wire.write([frames.rstStream(id, frames.rstStatus.invalidStream)])
+      this.#credit(piece.length)
+      return
+    }
+    if (piece.length > 0) {
+      this.#intake.hold(piece.length)
+      stream.channel.deliver(piece)
+    }
+    if (fin) this.#remoteEnd(stream)
+  }
+
+  #remoteEnd(stream: SpdyStream): void {
+    if (stream.remoteEnded) return
+    stream.remoteEnded = true
+    stream.channel.deliverEnd()
+    if (stream.localEnded) this.#remove(stream)
+  }
+
+  #onControl(type: number, flags: number, body: Buffer): void {
+    if (this.#closed) return
+    const fin = (flags & frames.FLAG_FIN) !== 0
+    switch (type) {
+      case frames.frameType.synStream:
+        return this.#onSynStream(body, fin)
+      case frames.frameType.synReply:
+      case frames.frameType.headers:
+        return this.#onHeaders(type, body, fin)
+      case frames.frameType.rstStream:
+        return this.#onReset(body)
+      case frames.frameType.settings:
+        return this.#onSettings(body)
+      case frames.frameType.windowUpdate:
+        return this.#onWindowUpdate(body)
+      case frames.frameType.ping: {
+        const id = word(body, 0)
+        // An id of our own parity answers a probe; the others are questions.
+        if (id % 2 !== this.#pingId % 2) this.#wire.write([frames.ping(id)])
+        return
+      }
+      default:
+      // GOAWAY: the peer opens no more streams and will close the connection itself. Unknown types are ignored (draft 2.2.1).
+    }
+  }
+
+  #onSynStream(body: Buffer, fin: boolean): void {
+    const id = word(body, 0) & 0x7fffffff
+    word(body, 6)
+    // Inflated even when refused: the compression state is shared by all frames.
+    const headers = this.#inflater.inflate(body.subarray(10))
+    if (!this.#isPeers(id) || id <= this.#lastPeerStreamId)
+      throw invalid(`spdy stream id ${id} is not above the last one or not the peer's`)
+    this.#lastPeerStreamId = id
+    if (this.#peerStreams >= this.#limits.maxStreams || this.#finishTimer !== undefined) return this.#refuse(id)
+    const stream = this.#newStream(id, headers)
+    this.#peerStreams++
+    if (!this.#handler.accept(stream)) {
+      this.#remove(stream)
+      return this.#refuse(id)
+    }
+    this.#wire.write(frames.synReply(id, this.#deflater.deflate(new Map())))
+    if (fin) this.#remoteEnd(stream)
+  }
+
+  #refuse(id: number): void {
+    this.#wire.write([frames.rstStream(id, frames.rstStatus.refusedStream)])
+  }
+
+  #onHeaders(type: number, body: Buffer, fin: boolean): void {
+    const stream = this.#streams.get(word(body, 0))
+    const headers = this.#inflater.inflate(body.subarray(4))
+    if (stream === undefined) return
+    if (type === frames.frameType.synReply) stream.replied(headers)
+    if (fin) this.#remoteEnd(stream)
+  }
+
+  #onReset(body: Buffer): void {
+    const stream = this.#streams.get(word(body, 0))
+    const status = word(body, 4)
+    if (stream === undefined) return
+    this.#remove(stream)
+    stream.peerReset(status)
+  }
+
+  // --- flow control
+
+  #onSettings(body: Buffer): void {
+    const count = word(body, 0)
+    if (count > (body.length - 4) / 8) throw invalid(`spdy settings frame of ${body.length} bytes claims ${count} settings`)
+    for (let at = 4; at < 4 + count * 8; at += 8) {
+      if ((word(body, at) & 0xffffff) !== frames.SETTING_INITIAL_WINDOW) continue
+      const initial = word(body, at + 4)
+      if (initial > frames.MAX_WINDOW_BYTES) throw invalid(`spdy initial window is ${initial}, expected at most 2^31 - 1`)
+      for (const stream of this.#streams.values()) stream.sendWindow += initial - this.#peerInitialWindow
+      this.#peerInitialWindow = initial
+      this.#peerKeepsWindows = true
+      this.#unblock()
+    }
+  }
+
+  #onWindowUpdate(body: Buffer): void {
+    const id = word(body, 0) & 0x7fffffff
+    const delta = word(body, 4) & 0x7fffffff
+    this.#peerKeepsWindows = true
+    if (id === 0) {
+      this.#sendWindow += delta
+      if (this.#sendWindow > frames.MAX_WINDOW_BYTES) throw invalid('spdy session window grew over 2^31 - 1')
+      return this.#unblock()
+    }
+    const stream = this.#streams.get(id)
+    if (stream === undefined) return
+    stream.sendWindow += delta
+    if (stream.sendWindow > frames.MAX_WINDOW_BYTES) {
+      this.reset(stream, frames.rstStatus.flowControl)
+      stream.peerReset(frames.rstStatus.flowControl)
+    } else if (this.#windowBlocked.delete(stream.channel)) this.#outbox.add(stream.channel)
+  }
+
+  #unblock(): void {
+    const waiting = [...this.#windowBlocked]
+    this.#windowBlocked.clear()
+    for (const channel of waiting) this.#outbox.add(channel)
+  }
+
+  #onConsumed(channel: Channel, bytes: number): void {
+    if (this.#closed) return
+    this.#intake.release(bytes)
+    this.#credit(bytes)
+    const stream = this.#streams.get(channel.key)
+    if (stream === undefined || stream.remoteEnded) return
+    stream.uncreditedBytes += bytes
+    if (stream.uncreditedBytes < this.#limits.streamWindowBytes / 2) return
+    this.#wire.write([frames.windowUpdate(stream.id, stream.uncreditedBytes)])
+    stream.uncreditedBytes = 0
+  }
+
+  /** Gives the peer back what it used of the session's window. */
+  #credit(bytes: number): void {
+    this.#uncreditedBytes += bytes
+    if (this.#uncreditedBytes < this.#limits.intakeBytes / 2) return
+    this.#wire.write([frames.windowUpdate(0, this.#uncreditedBytes)])
+    this.#uncreditedBytes = 0
+  }
+
+  #onAbandoned(channel: Channel): void {
+    const stream = this.#streams.get(channel.key)
+    if (stream === undefined || this.#closed || stream.gentle) return
+    this.reset(stream, frames.rstStatus.cancel)
+    channel.fail(sessionGone('stream was given up'))
+  }
+
+  #sendPing(): void {
+    this.#wire.write([frames.ping(this.#pingId)])
+    this.#pingId = (this.#pingId + 2) % 0x7ffffffe
+  }
+
+  // --- sending
+
+  #send(channel: Channel): boolean {
+    const stream = this.#streams.get(channel.key)
+    if (stream === undefined || stream.localEnded || this.#closed) {
+      channel.discardOutput()
+      return false
+    }
+    const room = this.#peerKeepsWindows ? Math.min(stream.sendWindow, this.#sendWindow) : TURN_BYTES
+    const bytes = Math.max(0, Math.min(channel.outputBytes, room, TURN_BYTES))
+    if (bytes > 0) {
+      this.#wire.write([frames.dataHeader(stream.id, bytes, false), ...channel.take(bytes)])
+      stream.sendWindow -= bytes
+      this.#sendWindow -= bytes
+      channel.taken()
+    }
+    if (channel.outputEnding) this.#localEnd(stream)
+    if (channel.outputBytes === 0) return false
+    if (bytes < room) return true
+    if (!this.#peerKeepsWindows) return true
+    this.#windowBlocked.add(channel)
+    return false
+  }
+
+  #localEnd(stream: SpdyStream): void {
+    stream.localEnded = true
+    this.#wire.write([frames.dataHeader(stream.id, 0, true)])
+    stream.channel.ended()
+    if (stream.remoteEnded) this.#remove(stream)
+  }
+}
+
+/** Throws `invalid_argument` when the frame is too short. */
+function word(body: Buffer, at: number): number {
+  if (at + 4 > body.length) throw invalid(`spdy control frame has ${body.length} bytes, expected at least ${at + 4}`)
+  return body.readUInt32BE(at)
+}
