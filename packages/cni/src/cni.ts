@@ -34,6 +34,7 @@ export interface Capabilities {
     readonly searches: readonly string[]
     readonly options: readonly string[]
   }
+  /** The pod's cgroup, for plugins that account or filter by it. */
   readonly cgroupPath?: string
   /** Capability `io.kubernetes.cri.pod-annotations`. */
   readonly podAnnotations?: Readonly<Record<string, string>>
@@ -54,12 +55,20 @@ export type NetworkStatus = { readonly ready: true } | { readonly ready: false; 
 export interface Cni {
   /** From memory: kept up to date by watching the configuration directory. Never blocks. */
   status(): NetworkStatus
-  /** ADD through the whole list. The configuration and result are cached on disk before it returns. A host port already taken: `already_exists`-like clear error. */
+  /**
+   * ADD through the whole list. The configuration is cached on disk before the first plugin runs, the result before it returns.
+   * Throws `unavailable` with the reason when there is no network, `already_exists` for a host port that another pod or a process of
+   * the host has, `invalid_argument` for names that would change CNI_ARGS, and CniError with the plugin's own words. After a failure
+   * `del` must be called: plugins may have allocated.
+   */
   add(attachment: Attachment, signal: AbortSignal): Promise<NetworkResult>
   /** DEL with the configuration cached at ADD, under its own deadline (60 s), also when ADD failed or the netns is gone. Never attached: succeeds. */
   del(attachment: Attachment): Promise<void>
   check(attachment: Attachment, signal: AbortSignal): Promise<void>
-  /** GC: tells the plugins which attachments are still valid; used at start. Networks below 1.1.0 are skipped. */
+  /**
+   * Releases what is cached and not in `valid`, then tells the plugins which attachments are valid (GC; networks below 1.1.0 are
+   * not told). What this process has attached is valid in any case. Used at start.
+   */
   gc(valid: readonly Attachment[], signal: AbortSignal): Promise<void>
   close(): void
 }

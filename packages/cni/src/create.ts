@@ -56,6 +56,16 @@ export function createCni(options: CniOptions, deps: CniDeps): Cni {
   return new NodeNetwork(options, { runner, readiness, source, cache: openCache(options.cacheDir) })
 }
 
+/** What `add` refuses was never attached. */
+function isAttachable(attachment: Attachment): boolean {
+  try {
+    checkAttachment(attachment)
+    return true
+  } catch {
+    return false
+  }
+}
+
 function lookAt(source: ConfigSource, readiness: Readiness, changed: boolean): void {
   const config = source.current()
   if (config.kind === 'network') readiness.look(config.network, changed)
@@ -120,8 +130,7 @@ class NodeNetwork implements Cni {
     if (this.#released.has(containerId)) return
     // Nothing is cached, but a former process may have attached the pod and lost its note: plugins take a DEL of what they do not know.
     const config = this.#parts.source.current()
-    if (config.kind === 'problem') return
-    checkAttachment(attachment)
+    if (config.kind === 'problem' || !isAttachable(attachment)) return
     await this.#release({ attachment, network: config.network, interfaceName, state: 'wanted', result: undefined })
   }
 
