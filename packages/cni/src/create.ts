@@ -123,6 +123,7 @@ class NodeNetwork implements Cni {
   }
 
   async del(attachment: Attachment): Promise<void> {
+    if (!isAttachable(attachment)) return
     const { containerId } = attachment
     using _lock = await this.#locks.lock(containerId, cleanupSignal(this.#addTimeoutMs + this.#delTimeoutMs))
     const entry = this.#parts.cache.find(containerId)
@@ -130,11 +131,12 @@ class NodeNetwork implements Cni {
     if (this.#released.has(containerId)) return
     // Nothing is cached, but a former process may have attached the pod and lost its note: plugins take a DEL of what they do not know.
     const config = this.#parts.source.current()
-    if (config.kind === 'problem' || !isAttachable(attachment)) return
+    if (config.kind === 'problem') return
     await this.#release({ attachment, network: config.network, interfaceName, state: 'wanted', result: undefined })
   }
 
   async check(attachment: Attachment, signal: AbortSignal): Promise<void> {
+    checkAttachment(attachment)
     using _lock = await this.#locks.lock(attachment.containerId, signal)
     const entry = this.#parts.cache.find(attachment.containerId)
     if (entry?.state !== 'attached' || entry.result === undefined) {
