@@ -10,7 +10,7 @@ import { prepareImages } from './images.ts'
 import { type Options, parseOptions, type ScenarioName, usage } from './options.ts'
 import { attachEndpoint, startProduct } from './products.ts'
 import { Recorder } from './recorder.ts'
-import { measureDensity } from './scenarios/density.ts'
+import { measureDensity, measureIdle } from './scenarios/density.ts'
 import { measureExec } from './scenarios/exec.ts'
 import { measureParallel } from './scenarios/parallel.ts'
 import { measurePods } from './scenarios/pods.ts'
@@ -43,6 +43,7 @@ async function main(argv: readonly string[]): Promise<number> {
   const recorder = new Recorder()
   const targets = await prepare(options, { stack, say, signal: stop.signal })
   const bench = { options, targets, recorder, signal: stop.signal, say }
+  if (options.scenarios.includes('density')) await measureIdle(bench)
   for (const name of options.scenarios) {
     say(`measuring ${name}`)
     await scenarios[name](bench)

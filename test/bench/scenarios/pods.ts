@@ -11,7 +11,7 @@ const [stop, remove] = [ms('– StopPodSandbox'), ms('– RemovePodSandbox')]
 
 export async function measurePods(bench: Bench): Promise<void> {
   const { recorder } = bench
-  await inTurns(bench, { count: bench.options.quick ? 5 : 50, warmUp: 2 }, async (target, counts) => {
+  await inTurns(bench, { count: bench.options.quick ? 5 : 50, warmUp: 5 }, async (target, counts) => {
     const { pod, times } = await startPod(target)
     const { stopMs, removeMs } = await removePod(target, pod.podId)
     if (!counts) return
