@@ -81,6 +81,8 @@ function interruptionIn(error: unknown): Interrupted | undefined {
 function hint(error: unknown): string {
   const code = codeOf(error)
   if (code === 'unimplemented') return ' (this runtime does not offer it)'
-  if (code === 'deadline_exceeded') return ' (--timeout before the command gives it longer)'
+  // Our own deadline, not one that the server ran into.
+  if (code === 'deadline_exceeded' && error instanceof Error && error.message.startsWith('call /'))
+    return ' (coracle --timeout gives it longer)'
   return ''
 }

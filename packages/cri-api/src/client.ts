@@ -1,18 +1,11 @@
 // A small gRPC client for CRI sockets over node:http2. It exists for start-up time: loading the full gRPC library costs a
 // command line half of its 100 ms, and a client of one unix socket needs neither name resolution nor load balancing.
 // Wire format: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
-import {
-  create,
-  type DescMessage,
-  type DescMethod,
-  fromBinary,
-  type MessageInitShape,
-  type MessageShape,
-  toBinary,
-} from '@bufbuild/protobuf'
+import type { DescMessage, DescMethod, MessageInitShape, MessageShape } from '@bufbuild/protobuf'
 import type { GenService, GenServiceMethods } from '@bufbuild/protobuf/codegenv2'
 import { ImageService, RuntimeService } from './gen/runtime_pb.js'
 import { GrpcConnection } from './grpc-call.ts'
+import { create, fromBinary, toBinary } from './protobuf-core.ts'
 
 export type CallOptions = {
   /** Milliseconds until the call fails with `deadline_exceeded`; the server is told (grpc-timeout). 0 = none, the default is the client's. */

@@ -3,6 +3,7 @@ import { PodSandboxState } from '@coracle/cri-api'
 import { defineCommand } from '../command.ts'
 import { forEachTarget } from '../each.ts'
 import { resolvePod } from '../resolve.ts'
+import { removePod } from '../run/remove-pod.ts'
 import { UsageError } from '../usage-error.ts'
 
 export const command = defineCommand({
@@ -25,7 +26,7 @@ export const command = defineCommand({
       if (!options.force && state === PodSandboxState.SANDBOX_READY)
         throw precondition(`pod ${metadata?.name ?? id} is ready: stop it first (coracle stopp ${name}) or use rmp -f`)
       if (options.force) await context.runtime.stopPodSandbox({ podSandboxId: id })
-      await context.runtime.removePodSandbox({ podSandboxId: id })
+      await removePod(context, { id, metadata })
       context.out.line(`Removed sandbox ${id}`)
     })
   },

@@ -27,7 +27,14 @@ export type RunInput = {
 export type RunConfigs = { readonly pod: PodSandboxConfig; readonly container: ContainerConfig }
 
 /** Where the logs of `coracle run` live, a directory for each pod. */
-export const LOG_ROOT = '/var/log/coracle'
+const LOG_ROOT = '/var/log/coracle'
+
+/** The log directory of a pod that `coracle run` made; of other pods it does not exist. */
+export function runLogDirectory({ name, uid }: { readonly name: string; readonly uid: string }): string | undefined {
+  const directory = `${name}_${uid}`
+  // Names come from other clients too: nothing outside the root may ever be meant.
+  return uid === '' || directory.includes('/') ? undefined : `${LOG_ROOT}/${directory}`
+}
 
 const CPU_PERIOD_US = 100_000
 const NAMESPACE = 'default'
@@ -54,7 +61,7 @@ function podConfig({ options, uid }: RunInput, name: string, labels: Record<stri
   return create(PodSandboxConfigSchema, {
     metadata: { name, namespace: NAMESPACE, uid, attempt: 0 },
     hostname: onHost ? '' : (options.hostname ?? name).slice(0, 63),
-    logDirectory: `${LOG_ROOT}/${name}_${uid}`,
+    logDirectory: runLogDirectory({ name, uid }) ?? '',
     labels,
     portMappings: options.publish.map(parsePort),
     ...(options.dns.length > 0 ? { dnsConfig: { servers: [...options.dns] } } : {}),

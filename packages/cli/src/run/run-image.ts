@@ -1,6 +1,6 @@
 // `coracle run IMAGE`: pull when missing, pod, container, start; then follow it to its end or leave it running.
 import { randomBytes, randomUUID } from 'node:crypto'
-import { access, rm } from 'node:fs/promises'
+import { access } from 'node:fs/promises'
 import { CodedError, codeOf, doing, failed, notFound } from '@coracle/base/errors'
 import { ContainerState } from '@coracle/cri-api'
 import type { Context } from '../context.ts'
@@ -8,8 +8,9 @@ import { printLog } from '../logs/print-log.ts'
 import { readLog } from '../logs/read-log.ts'
 import { pullImage } from '../pull/pull-image.ts'
 import { UsageError } from '../usage-error.ts'
-import { buildConfigs, LOG_ROOT, type RunConfigs } from './config.ts'
+import { buildConfigs, type RunConfigs } from './config.ts'
 import type { RunOptions } from './options.ts'
+import { removePod } from './remove-pod.ts'
 
 const STOP_GRACE_SECONDS = 10n
 
@@ -62,7 +63,7 @@ async function start({ runtime }: Context, options: RunOptions, configs: RunConf
     await runtime.startContainer({ containerId })
     return { podSandboxId, containerId, configs }
   } catch (err) {
-    await removePod({ runtime }, podSandboxId, configs).catch((cleanup: unknown) => {
+    await discardPod({ runtime }, podSandboxId, configs).catch((cleanup: unknown) => {
       throw new SuppressedError(failed(`remove pod ${podSandboxId}`, cleanup), err)
     })
     throw err
@@ -80,7 +81,7 @@ async function follow(context: Context, options: RunOptions, running: Running): 
     await printLog(context, readLog(status.logPath, { isGrowing, pollMs: 100, signal: new AbortController().signal }))
   }
   const ended = await statusOf(context, containerId)
-  if (options.rm) await doing('remove the pod', () => removePod(context, podSandboxId, configs))
+  if (options.rm) await doing('remove the pod', () => discardPod(context, podSandboxId, configs))
   else await doing('stop the pod', () => runtime.stopPodSandbox({ podSandboxId }))
   if (ended.reason === 'OOMKilled') context.err.line(`coracle: the container ran out of memory and was killed`)
   return ended.exitCode
@@ -117,9 +118,8 @@ function forwardSignals({ runtime, err }: Context, containerId: string): Disposa
   }
 }
 
-async function removePod({ runtime }: Pick<Context, 'runtime'>, podSandboxId: string, { pod }: RunConfigs): Promise<void> {
+/** Stops and removes: what a failed start and --rm leave is nothing. */
+async function discardPod({ runtime }: Pick<Context, 'runtime'>, podSandboxId: string, { pod }: RunConfigs): Promise<void> {
   await runtime.stopPodSandbox({ podSandboxId })
-  await runtime.removePodSandbox({ podSandboxId })
-  // Ours alone: the directory carries the uid made for this run.
-  if (pod.logDirectory.startsWith(`${LOG_ROOT}/`)) await rm(pod.logDirectory, { recursive: true, force: true })
+  await removePod({ runtime }, { id: podSandboxId, metadata: pod.metadata })
 }
