@@ -1,7 +1,7 @@
 // Debian's containerd as a node under test: what our CRI tests demand must first be true of a runtime that kubelet already uses.
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { CNI_PLUGIN_DIR, type TestNode } from './node.ts'
+import type { TestNode } from './node.ts'
 import { pauseImage } from './pause-image.ts'
 import type { Registry } from './registry.ts'
 import { startProduct } from './running-node.ts'
@@ -28,7 +28,7 @@ state = ${JSON.stringify(world.state)}
   sandbox_image = ${JSON.stringify(pauseImage)}
   restrict_oom_score_adj = true
   [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = ${JSON.stringify(CNI_PLUGIN_DIR)}
+    bin_dir = ${JSON.stringify(world.cniPluginDir)}
     conf_dir = ${JSON.stringify(world.cniConfigDir)}
   [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
     runtime_type = "io.containerd.runc.v2"

@@ -47,7 +47,6 @@ export interface Product {
 }
 
 const repository = fileURLToPath(new URL('../../../', import.meta.url))
-export const CNI_PLUGIN_DIR = '/usr/lib/cni'
 
 /** Starts `bin/coracled` and waits until it serves. Disposing of it removes all pods and fails when anything is left on the machine. */
 export async function startNode(options: NodeOptions = {}): Promise<TestNode> {
@@ -57,10 +56,10 @@ export async function startNode(options: NodeOptions = {}): Promise<TestNode> {
   return startProduct(world, {
     name: 'coracle',
     env: options.env ?? {},
-    argv: ({ root, state, socket, cniConfigDir }) => [
+    argv: ({ root, state, socket, cniConfigDir, cniPluginDir }) => [
       `${repository}bin/coracled`,
       ...['--config', configPath, '--root', root, '--state', state, '--socket', socket],
-      ...['--cni-config-dir', cniConfigDir, '--cni-plugin-dir', CNI_PLUGIN_DIR],
+      ...['--cni-config-dir', cniConfigDir, '--cni-plugin-dir', cniPluginDir],
       ...(options.runtime ? ['--default-runtime', options.runtime] : []),
       ...(options.extraFlags ?? []),
     ],

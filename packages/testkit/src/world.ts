@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { networkInterfaces, tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { FAULTY_PLUGIN, installFaultyPlugin } from './faulty-plugin.ts'
 import { run } from './program.ts'
 
 export interface World {
@@ -12,6 +13,7 @@ export interface World {
   readonly state: string
   readonly socket: string
   readonly cniConfigDir: string
+  readonly cniPluginDir: string
   readonly ipamDir: string
   /** A place for pod log directories and volumes. */
   readonly pods: string
@@ -27,7 +29,11 @@ export interface World {
 export interface WorldOptions {
   /** Adds an IPv6 range to the network. Pod starts wait for duplicate address detection then. */
   readonly dualStack?: boolean
+  /** Chains the plugin of faulty-plugin.ts; its files are in the world's directory. */
+  readonly faultyPlugin?: boolean
 }
+
+const SYSTEM_PLUGIN_DIR = '/usr/lib/cni'
 
 export async function makeWorld(options: WorldOptions = {}): Promise<World> {
   const directory = await mkdtemp(join(tmpdir(), 'ct-'))
@@ -38,6 +44,7 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
     state: join(directory, 'state'),
     socket: join(directory, 's.sock'),
     cniConfigDir: join(directory, 'cni'),
+    cniPluginDir: options.faultyPlugin ? join(directory, 'plugins') : SYSTEM_PLUGIN_DIR,
     ipamDir: join(directory, 'ipam'),
     pods: join(directory, 'pods'),
     daemonLog: join(directory, 'daemon.log'),
@@ -51,6 +58,10 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
     },
   }
   for (const path of [world.root, world.state, world.cniConfigDir, world.ipamDir, world.pods]) await mkdir(path)
+  if (options.faultyPlugin) {
+    await mkdir(world.cniPluginDir)
+    installFaultyPlugin(world.cniPluginDir, SYSTEM_PLUGIN_DIR, directory)
+  }
   await writeFile(join(world.cniConfigDir, '10-test.conflist'), JSON.stringify(conflist(world, claim.number, options)))
   return world
 }
@@ -58,7 +69,7 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
 function conflist(
   world: Pick<World, 'bridge' | 'networkName' | 'subnetPrefix' | 'ipamDir'>,
   number: number,
-  { dualStack }: WorldOptions,
+  { dualStack, faultyPlugin }: WorldOptions,
 ) {
   const ranges = [[{ subnet: `${world.subnetPrefix}0/24` }]]
   const routes = [{ dst: '0.0.0.0/0' }]
@@ -79,6 +90,7 @@ function conflist(
         ipam: { type: 'host-local', dataDir: world.ipamDir, ranges, routes },
       },
       { type: 'portmap', capabilities: { portMappings: true } },
+      ...(faultyPlugin ? [{ type: FAULTY_PLUGIN }] : []),
     ],
   }
 }
