@@ -2,6 +2,7 @@ import type { Host } from '@coracle/host'
 import type { Images, PullProgress } from '@coracle/image'
 import type { Services } from '@coracle/lifecycle'
 import type { RuntimeFeatures } from '@coracle/oci-runtime'
+import type { Streaming } from '@coracle/streaming'
 
 /** What the RPC handlers need. */
 export interface RouteDeps {
@@ -16,6 +17,7 @@ export interface RouteDeps {
   /** The effective configuration as JSON, for verbose status. */
   readonly config: () => string
   readonly progress: Progress
+  readonly streaming: Streaming
 }
 
 /** The pulls in flight, for those who watch. */

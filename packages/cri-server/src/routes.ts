@@ -7,12 +7,15 @@ import { listImages } from './image-service/list-images.ts'
 import { pullImage } from './image-service/pull-image.ts'
 import { removeImage } from './image-service/remove-image.ts'
 import { streamImages } from './image-service/stream-images.ts'
+import { attach } from './runtime-service/attach.ts'
 import { containerStatus } from './runtime-service/container-status.ts'
 import { createContainer } from './runtime-service/create-container.ts'
+import { exec } from './runtime-service/exec.ts'
 import { execSync } from './runtime-service/exec-sync.ts'
 import { listContainers } from './runtime-service/list-containers.ts'
 import { listPodSandbox } from './runtime-service/list-pod-sandbox.ts'
 import { podSandboxStatus } from './runtime-service/pod-sandbox-status.ts'
+import { portForward } from './runtime-service/port-forward.ts'
 import { removeContainer } from './runtime-service/remove-container.ts'
 import { removePodSandbox } from './runtime-service/remove-pod-sandbox.ts'
 import { reopenContainerLog } from './runtime-service/reopen-container-log.ts'
@@ -31,6 +34,9 @@ import { version } from './runtime-service/version.ts'
 import type { Handlers } from './service.ts'
 
 export const runtimeRoutes = (deps: RouteDeps): Handlers<typeof RuntimeService> => ({
+  exec: exec(deps),
+  attach: attach(deps),
+  portForward: portForward(deps),
   containerStatus: containerStatus(deps),
   createContainer: createContainer(deps),
   execSync: execSync(deps),

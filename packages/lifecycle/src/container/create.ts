@@ -1,10 +1,11 @@
+import { lstatSync } from 'node:fs'
 import { join } from 'node:path'
 import { nowNs } from '@coracle/base/clock'
 import { CodedError, failed, invalid, notFound, precondition } from '@coracle/base/errors'
 import { failpoint } from '@coracle/base/failpoint'
 import { type ContainerId, newContainerId, quote } from '@coracle/base/ids'
 import { logger } from '@coracle/base/log'
-import { createSpec, resolveStopSignal, validateContainerConfig } from '@coracle/container-spec'
+import { createSpec, resolveStopSignal, stopSignalWarning, validateContainerConfig } from '@coracle/container-spec'
 import type { ContainerConfig } from '@coracle/cri-api'
 import type { Image } from '@coracle/image'
 import { reuse, undoUnlessClaimed } from '../claim.ts'
@@ -116,9 +117,12 @@ async function buildContainer(services: Services, pod: Pod, container: Container
   await failpoint('container.wanted')
   const { input, image } = await gatherInput(services, pod, container)
   await failpoint('container.rootfs')
-  const { spec, user, warnings } = createSpec(input)
+  const { spec, user, warnings, mustBeDirectories } = createSpec(input)
+  for (const path of mustBeDirectories) requireDirectory(input.rootfsPath, path)
   for (const warning of warnings) log.warn(warning, { containerId: container.id })
   const stopSignal = resolveStopSignal(container.config, image.config.stopSignal)
+  const doubt = stopSignalWarning(image.config.stopSignal)
+  if (doubt !== undefined) log.warn(doubt, { containerId: container.id })
   const made = { process: spec.process, user, cgroupsPath: spec.linux.cgroupsPath, stopSignal }
   try {
     const { pid, monitorPid } = await runtimeOf(services, pod).create(
@@ -142,4 +146,10 @@ async function buildContainer(services: Services, pod: Pod, container: Container
     log.info('runtime refused the container', { containerId: container.id, error: err })
     return { ...container, made, state: { kind: 'created', pid: 0, monitorPid: 0, failure: err.message } }
   }
+}
+
+/** An image may ship /dev, /proc or /sys as a link; runtimes have followed it to the host (CVE-2026-41579, CVE-2019-19921). */
+function requireDirectory(rootfs: string, path: string): void {
+  const info = lstatSync(join(rootfs, path), { throwIfNoEntry: false })
+  if (info !== undefined && !info.isDirectory()) throw invalid(`the image's ${path} must be a directory`)
 }

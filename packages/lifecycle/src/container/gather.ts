@@ -1,9 +1,16 @@
 // Looks up everything that the pure spec builder needs.
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { invalid, notFound } from '@coracle/base/errors'
 import { quote } from '@coracle/base/ids'
-import { hostPathsOf, localhostSeccomp, type SourceFacts, type SpecInput } from '@coracle/container-spec'
+import {
+  hostPathsOf,
+  localhostSeccomp,
+  planVolumes,
+  type SourceFacts,
+  type SpecInput,
+  seccompMaxBytes,
+} from '@coracle/container-spec'
 import type { ContainerConfig } from '@coracle/cri-api'
 import type { Image } from '@coracle/image'
 import type { LinuxDevice } from '@coracle/oci-spec/runtime-spec'
@@ -40,7 +47,7 @@ export async function gatherInput(
     sources,
     devices: lookAtDevices(services, config),
     targetPidnsPath: targetPidns(services, pod, config),
-    localhostSeccomp: localhostSeccomp(config),
+    localhostSeccomp: localhostSeccomp(config, readProfile),
     allowedAnnotations: services.handlerSettings(pod.runtime).allowedAnnotations,
     volumes: makeVolumes(services, container, image),
   }
@@ -95,10 +102,19 @@ function makeVolumes(services: Services, container: Container, image: Image): Re
   const volumes = new Map<string, string>()
   if (container.config.linux?.securityContext?.readonlyRootfs !== true) return volumes
   const base = volumesDirectory(services.settings, container.id)
-  for (const [index, path] of image.config.volumes.entries()) {
+  for (const [index, path] of planVolumes(image.config, container.config).paths.entries()) {
     const directory = join(base, String(index))
     mkdirSync(directory, { recursive: true, mode: 0o755 })
     volumes.set(path, directory)
   }
   return volumes
+}
+
+/** A profile file that the operator put on the node. */
+function readProfile(path: string): Uint8Array | undefined {
+  const info = statSync(path, { throwIfNoEntry: false })
+  if (info === undefined) return undefined
+  if (!info.isFile() || info.size > seccompMaxBytes)
+    throw invalid(`seccomp profile ${quote(path)} must be a file of at most ${seccompMaxBytes} bytes`)
+  return readFileSync(path)
 }

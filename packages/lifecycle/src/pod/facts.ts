@@ -1,3 +1,4 @@
+import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { type PodFacts, podHostname } from '@coracle/container-spec'
 import { podLayout } from '../layout.ts'
@@ -16,7 +17,7 @@ export function podFacts(services: Services, pod: Pod): PodFacts {
     utsnsPath: hostNetwork ? undefined : pinned('uts'),
     ipcnsPath: isHostIpc(pod.config) ? undefined : pinned('ipc'),
     pidnsPath: pod.infraPid === undefined ? undefined : `/proc/${pod.infraPid}/ns/pid`,
-    hostname: podHostname(pod.config),
+    hostname: podHostname(pod.config, hostname()),
     resolvConfPath: layout.resolvConf,
     hostnamePath: layout.hostname,
     hostsPath: layout.hosts,

@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs'
+import { hostname as osHostname } from 'node:os'
 import { nowNs } from '@coracle/base/clock'
 import { failed } from '@coracle/base/errors'
 import { failpoint } from '@coracle/base/failpoint'
@@ -95,7 +96,7 @@ async function buildPod(services: Services, created: Pod): Promise<Pod> {
   const layout = podLayout(services.settings, pod.id)
   await failpoint('pod.local.wanted')
   const hostNetwork = isHostNetwork(config)
-  const hostname = podHostname(config)
+  const hostname = podHostname(config, osHostname())
   const sysctls = checkSysctls(config.linux?.sysctls ?? {}, { network: !hostNetwork, ipc: !isHostIpc(config), uts: !hostNetwork })
   makePodFiles(services, pod, hostname)
   ensureParent(services, pod)

@@ -1,0 +1,97 @@
+// coracled: reads arguments, environment and signals; everything else is in start.ts.
+import { existsSync } from 'node:fs'
+import { explain } from '@coracle/base/errors'
+import { armFailpoints } from '@coracle/base/failpoint'
+import { configureLog, logger } from '@coracle/base/log'
+import manifest from '../../../package.json' with { type: 'json' }
+import { type Arguments, helpText, parseArguments } from './arguments.ts'
+import { type Config, toConfig } from './config/config.ts'
+import { loadSettings, type Settings } from './config/load.ts'
+import { defaultFileText, printSettings } from './config/print.ts'
+import { doctor } from './doctor.ts'
+import { compareSettings } from './reload.ts'
+import { type Daemon, startDaemon } from './start.ts'
+import { createSystemd } from './systemd.ts'
+
+const log = logger('daemon')
+
+function load(args: Arguments): { settings: Settings; config: Config } {
+  const settings = loadSettings({ file: args.file, fileRequired: args.fileRequired, flags: args.flags, environment: process.env })
+  return { settings, config: toConfig(settings, existsSync) }
+}
+
+function applyLog({ level, format }: Config['log']): void {
+  const pretty = format === 'pretty' || (format === 'auto' && process.stderr.isTTY)
+  configureLog({ level, format: pretty ? 'pretty' : 'json' })
+}
+
+async function serve(args: Arguments): Promise<void> {
+  let { settings, config } = load(args)
+  applyLog(config.log)
+  process.umask(0o077)
+  process.chdir('/')
+  armFailpoints(args.failpoints)
+  let daemon: Daemon | undefined
+  using systemd = createSystemd({
+    notifySocket: process.env['NOTIFY_SOCKET'],
+    watchdogMicroseconds: process.env['WATCHDOG_USEC'],
+    selfCheck: () => daemon?.selfCheck(),
+  })
+  daemon = await startDaemon({ config, version: manifest.version, describe: () => JSON.stringify(config) })
+  systemd.ready('serving')
+  process.on('SIGHUP', () => {
+    systemd.reloading()
+    try {
+      const next = load(args)
+      for (const { path, before, after, needsRestart } of compareSettings(settings, next.settings)) {
+        log.info(needsRestart ? 'changed; needs a restart' : 'changed', { path, before, after })
+      }
+      ;({ settings, config } = next)
+      applyLog(config.log)
+      void daemon?.reload(config).catch((err: unknown) => log.error('reload failed', { error: explain(err) }))
+    } catch (err) {
+      log.error('configuration not reloaded: the old one stays', { error: explain(err) })
+    }
+    systemd.ready('serving')
+  })
+  const { promise: asked, resolve } = Promise.withResolvers<string>()
+  for (const name of ['SIGTERM', 'SIGINT'] as const) process.on(name, () => resolve(name))
+  const signal = await asked
+  log.info('stopping; containers are left alone', { signal })
+  systemd.stopping()
+  await daemon.stop()
+}
+
+async function main(): Promise<number> {
+  const args = parseArguments(process.argv.slice(2))
+  switch (args.command) {
+    case 'help':
+      console.log(helpText())
+      return 0
+    case 'version':
+      console.log(`coracled ${manifest.version} (node ${process.version})`)
+      return 0
+    case 'config': {
+      if (args.mode === 'default') process.stdout.write(defaultFileText())
+      else {
+        const { settings } = load(args)
+        if (args.mode === 'print') process.stdout.write(printSettings(settings))
+      }
+      return 0
+    }
+    case 'doctor':
+      return await doctor(load(args).config)
+    case 'serve':
+      await serve(args)
+      return 0
+    default:
+      return args.command satisfies never
+  }
+}
+
+try {
+  process.exit(await main())
+} catch (err) {
+  process.stderr.write(`coracled: ${explain(err)}\n`)
+  process.exit(1)
+}

@@ -1,0 +1,148 @@
+// The composition root: the only place that makes the graph of rooms. Top to bottom is the order of a start.
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { KeyedLock } from '@coracle/base/keyed-lock'
+import { logger } from '@coracle/base/log'
+import { SingleFlight } from '@coracle/base/single-flight'
+import { type Cni, createCni } from '@coracle/cni'
+import { containerConfigCodec, createProgress, listen, podConfigCodec, type RouteDeps } from '@coracle/cri-server'
+import { createHost, type Host, hostDevices, readDevice, readHostFacts } from '@coracle/host'
+import { createImages, type Images } from '@coracle/image'
+import { type Containers, openDatabase, type Pods, Records, recover, type Services, streamTarget } from '@coracle/lifecycle'
+import { createStreaming, type Streaming } from '@coracle/streaming'
+import type { Config } from './config/config.ts'
+import { lockDirectory } from './instance-lock.ts'
+import { chooseDefault, createRuntimeTable, fillRuntimeTable, type RuntimeTable } from './runtimes.ts'
+
+const log = logger('daemon')
+
+export interface Daemon {
+  /** Applies what can change without a restart. */
+  reload(config: Config): Promise<void>
+  /** Throws when something that every call needs does not work. */
+  selfCheck(): void
+  /** Stops serving and leaves all containers alone. */
+  stop(): Promise<void>
+}
+
+export interface StartOptions {
+  readonly config: Config
+  readonly version: string
+  /** The effective configuration as text, for verbose status. */
+  readonly describe: () => string
+}
+
+/** Makes everything, recovers, then serves. What was made is given back when a later step fails. */
+export async function startDaemon(options: StartOptions): Promise<Daemon> {
+  const { config } = options
+  await using made = new AsyncDisposableStack()
+  const shutdown = new AbortController()
+  makeDirectories(config)
+  const host = createHost()
+  for (const directory of [config.root, config.state]) made.use(lockDirectory(directory, host.processes))
+  const db = made.use(openDatabase(join(config.root, 'records.db')))
+  const pods: Pods = new Records(db, { table: 'pods', noun: 'pod sandbox', codec: podConfigCodec })
+  const containers: Containers = new Records(db, { table: 'containers', noun: 'container', codec: containerConfigCodec })
+
+  const facts = readHostFacts(host.cgroups, config.cgroups.driver)
+  const runtimes = createRuntimeTable()
+  const inUse = (handler: string) => [...pods.all(), ...containers.all()].some(({ runtime }) => runtime === handler)
+  const context = (current: Config) => ({ config: current, host, driver: facts.cgroupDriver, inUse })
+  await fillRuntimeTable(runtimes, context(config), shutdown.signal)
+  const defaultRuntime = await chooseDefault(config, host, shutdown.signal)
+
+  const images = await openImages(config, host)
+  made.defer(() => images.close())
+  const cni = openNetwork(config, host)
+  made.defer(() => cni.close())
+  // Disposed first: what waits in the background ends before what it uses.
+  made.defer(() => shutdown.abort(new Error('the daemon stops')))
+
+  const services: Services = {
+    ...{ pods, containers, host, facts, readDevice, hostDevices, images, cni },
+    runtimes: runtimes.byHandler,
+    handlerSettings: (handler) => ({ allowedAnnotations: runtimes.allowedAnnotations.get(handler) ?? [] }),
+    settings: settingsOf(config, defaultRuntime),
+    podLocks: new KeyedLock(),
+    containerLocks: new KeyedLock(),
+    podFlights: new SingleFlight(),
+    containerFlights: new SingleFlight(),
+    stops: new Map(),
+    exits: new Map(),
+    afterExit: new Map(),
+    shutdown: shutdown.signal,
+  }
+  await images.recover(shutdown.signal)
+  await recover(services)
+
+  const streaming = made.use(await createStreaming(config.streaming, streamTarget(services)))
+  const server = await listen(config.socket, routeDeps(options, { services, runtimes, streaming }))
+  log.info('ready', {
+    version: options.version,
+    pods: pods.size,
+    containers: containers.size,
+    defaultRuntime,
+    network: cni.status(),
+  })
+  const owned = made.move()
+  return {
+    reload: async (next) => {
+      images.setPinned(next.images.pinned)
+      images.setRegistries(next.images.registries)
+      await fillRuntimeTable(runtimes, context(next), shutdown.signal)
+    },
+    selfCheck: () => {
+      db.getMeta('self-check')
+    },
+    stop: async () => {
+      await server.stop(5000)
+      await owned.disposeAsync()
+    },
+  }
+}
+
+function makeDirectories({ root, state }: Config): void {
+  mkdirSync(root, { recursive: true, mode: 0o700 })
+  mkdirSync(state, { recursive: true, mode: 0o711 })
+  for (const name of ['pods', 'containers']) mkdirSync(join(state, name), { recursive: true, mode: 0o711 })
+}
+
+function openImages({ root, state, images }: Config, host: Host): Promise<Images> {
+  return createImages({ root: join(root, 'images'), state: join(state, 'images'), ...images }, host)
+}
+
+function openNetwork({ root, cni }: Config, host: Host): Cni {
+  const { configDir, pluginDirs, addTimeoutMs, delTimeoutMs } = cni
+  return createCni({ configDir, pluginDirs, addTimeoutMs, delTimeoutMs, cacheDir: join(root, 'networks') }, host)
+}
+
+function settingsOf(config: Config, defaultRuntime: string): Services['settings'] {
+  return {
+    rootDirectory: config.root,
+    stateDirectory: config.state,
+    defaultRuntime,
+    initProgram: config.programs.init,
+    monitorCgroup: config.cgroups.monitor,
+    defaultCgroupParent: config.cgroups.defaultParent,
+    probeTimeoutMs: config.limits.probeTimeoutMs,
+    unclaimedMs: config.limits.unclaimedMs,
+  }
+}
+
+function routeDeps(
+  { config, version, describe }: StartOptions,
+  { services, runtimes, streaming }: { services: Services; runtimes: RuntimeTable; streaming: Streaming },
+): RouteDeps {
+  return {
+    services,
+    streaming,
+    images: services.images,
+    host: services.host,
+    name: config.name,
+    version,
+    cgroupDriver: services.facts.cgroupDriver,
+    features: () => runtimes.features,
+    config: describe,
+    progress: createProgress(),
+  }
+}
