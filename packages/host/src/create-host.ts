@@ -4,6 +4,7 @@ import { createMounts } from './mounts.ts'
 import { createNamespacePins } from './namespaces.ts'
 import { createPaths } from './paths.ts'
 import { createProcesses } from './processes.ts'
+import { createSockets } from './socket/sockets.ts'
 
 export interface HostOptions {
   /** Where the cgroup hierarchies are mounted. Default /sys/fs/cgroup. */
@@ -11,12 +12,13 @@ export interface HostOptions {
 }
 
 /** The one way to the kernel. Cheap: nothing is loaded or looked at before it is needed. */
-export function createHost(options: HostOptions = {}): Pick<Host, 'processes' | 'mounts' | 'namespaces' | 'cgroups' | 'paths'> {
+export function createHost(options: HostOptions = {}): Host {
   return {
     mounts: createMounts(),
     namespaces: createNamespacePins(),
     cgroups: createCgroups(options.cgroupRoot),
     paths: createPaths(),
     processes: createProcesses(),
+    sockets: createSockets(),
   }
 }

@@ -54,6 +54,47 @@ export const SYS = { pidfdSendSignal: 424, pidfdOpen: 434, openat2: 437 } as con
 const syscallWords = lazily('long syscall(long n, long a, long b, long c, long d)')
 const syscallPath = lazily('long syscall(long n, long a, const void *b, void *c, long d)')
 
+interface Received {
+  readonly result: number
+  /** What was written of the control buffer. */
+  readonly control: Buffer
+}
+
+let recvmsgDeclared: Foreign | undefined
+
+/** recvmsg(2) of at most `maxBytes` data, which is dropped, and `maxControlBytes` of control messages. */
+function recvmsg(fd: number, maxBytes: number, maxControlBytes: number, flags: number): Received {
+  recvmsgDeclared ??= declareRecvmsg()
+  const control = Buffer.alloc(maxControlBytes)
+  const message = {
+    name: null,
+    nameLength: 0,
+    parts: [{ base: Buffer.alloc(maxBytes), length: maxBytes }],
+    partCount: 1,
+    control,
+    controlLength: maxControlBytes,
+    flags: 0,
+  }
+  // The C function returns a long.
+  const result = recvmsgDeclared(fd, message, flags) as number
+  return { result, control: control.subarray(0, result < 0 ? 0 : Number(message.controlLength)) }
+}
+
+function declareRecvmsg(): Foreign {
+  koffi ??= require('koffi') as Koffi
+  koffi.struct('coracle_iovec', { base: 'void *', length: 'size_t' })
+  koffi.struct('coracle_msghdr', {
+    name: 'void *',
+    nameLength: 'uint32_t',
+    parts: 'coracle_iovec *',
+    partCount: 'size_t',
+    control: 'void *',
+    controlLength: 'size_t',
+    flags: 'int',
+  })
+  return declare('long recvmsg(int fd, _Inout_ coracle_msghdr *message, int flags)')
+}
+
 export const libc = {
   syscall: syscallWords as (n: number, a: number, b: number, c: number, d: number) => number,
   /** `path` as bytes must end in NUL. */
@@ -96,6 +137,27 @@ export const libc = {
     length: number,
   ) => number,
   listen: lazily('int listen(int fd, int backlog)') as (fd: number, backlog: number) => number,
+  accept4: lazily('int accept4(int fd, void *address, void *length, int flags)') as (
+    fd: number,
+    address: null,
+    length: null,
+    flags: number,
+  ) => number,
+  send: lazily('long send(int fd, const void *data, size_t length, int flags)') as (
+    fd: number,
+    data: Uint8Array,
+    length: number,
+    flags: number,
+  ) => number,
+  recv: lazily('long recv(int fd, void *data, size_t length, int flags)') as (
+    fd: number,
+    data: Uint8Array,
+    length: number,
+    flags: number,
+  ) => number,
+  recvmsg,
+  read: lazily('long read(int fd, void *data, size_t length)') as (fd: number, data: Uint8Array, length: number) => number,
+  eventfd: lazily('int eventfd(unsigned int value, int flags)') as (value: number, flags: number) => number,
   poll: lazily('int poll(void *fds, unsigned long count, int timeout)') as (
     fds: Uint8Array,
     count: number,
