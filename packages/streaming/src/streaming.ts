@@ -5,7 +5,7 @@ import { type AddressInfo, isIPv6, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { doing, explain, invalid } from '@coracle/base/errors'
 import { logger } from '@coracle/base/log'
-import { negotiate, type Refusal, refuse, switchProtocols } from './negotiate.ts'
+import { negotiate, type Refusal, refuse, switchProtocols, type Upgrade } from './negotiate.ts'
 import { offeredFor, serve } from './serve.ts'
 import type { StdioSelection, StreamAttachRequest, StreamExecRequest, StreamPortForwardRequest, StreamTarget } from './target.ts'
 import { readCertificate, type TlsFiles, watchCertificate } from './tls.ts'
@@ -184,15 +184,22 @@ class StreamServer implements Streaming {
       socket.destroy()
       return
     }
-    if ('status' in admitted) return refuse(socket, admitted)
+    if ('status' in admitted) {
+      refuse(socket, admitted)
+      return
+    }
     const upgrade = negotiate(request, offeredFor(admitted))
-    if ('status' in upgrade) return refuse(socket, upgrade)
+    if ('status' in upgrade) refuse(socket, upgrade)
+    else this.#serve({ socket, head }, admitted, upgrade)
+  }
+
+  #serve({ socket, head }: { socket: Socket; head: Buffer }, prepared: PreparedRequest, upgrade: Upgrade): void {
     const { idleTimeoutMs = 4 * 3600 * 1000, creationTimeoutMs = 30_000 } = this.#options
     const wire = socketWire(socket, head, idleTimeoutMs)
     switchProtocols(socket, upgrade)
     const closed = new Promise<void>((resolve) => void socket.once('close', () => resolve()))
-    const session = serve(wire, { prepared: admitted, upgrade, creationTimeoutMs }, this.#target)
-      .catch((err) => log.warn('stream session failed', { kind: admitted.kind, error: explain(err) }))
+    const session = serve(wire, { prepared, upgrade, creationTimeoutMs }, this.#target)
+      .catch((err) => log.warn('stream session failed', { kind: prepared.kind, error: explain(err) }))
       .then(() => closed)
       .finally(() => this.#sessions.delete(socket))
     this.#sessions.set(socket, session)

@@ -1,13 +1,10 @@
 // One SPDY/3.1 connection, either role: streams, flow control both ways, hard limits.
-//
-// Flow control: the Go implementation behind kubelet and kubectl knows no windows. It neither sends WINDOW_UPDATE nor heeds ours, so
-// 1. we send without limit (other than TCP's) until the peer has shown by SETTINGS or WINDOW_UPDATE that it keeps windows, and
-// 2. a peer that overruns our windows is not cut off: the connection is read no further until the readers caught up (Intake).
 import { codeOf, invalid } from '@coracle/base/errors'
 import { Channel, type ChannelOwner, sessionGone } from '../channel.ts'
 import { Intake } from '../intake.ts'
 import { Outbox, TURN_BYTES } from '../outbox.ts'
 import type { Wire } from '../wire.ts'
+import { Flow } from './flow.ts'
 import * as frames from './frames.ts'
 import { HeaderDeflater, HeaderInflater, type Headers } from './header-block.ts'
 import { SpdyParser } from './parser.ts'
@@ -50,11 +47,8 @@ export class SpdySession {
   readonly #outbox: Outbox
   readonly #intake: Intake
   readonly #owner: ChannelOwner
+  readonly #flow: Flow
   readonly #windowBlocked = new Set<Channel>()
-  #peerKeepsWindows = false
-  #peerInitialWindow = frames.DEFAULT_WINDOW_BYTES
-  #sendWindow = frames.DEFAULT_WINDOW_BYTES
-  #uncreditedBytes = 0
   #peerStreams = 0
   #lastPeerStreamId = 0
   #nextStreamId: number
@@ -68,6 +62,7 @@ export class SpdySession {
     this.#handler = handler
     this.#client = role === 'client'
     this.#nextStreamId = this.#pingId = this.#client ? 1 : 2
+    this.#flow = new Flow(limits, (id, delta) => this.#wire.write([frames.windowUpdate(id, delta)]))
     this.#outbox = new Outbox(wire, (channel) => this.#send(channel))
     this.#intake = new Intake(wire, limits.intakeBytes, () => this.#sendPing())
     this.#owner = {
@@ -129,7 +124,7 @@ export class SpdySession {
   }
 
   #newStream(id: number, headers: Headers): SpdyStream {
-    const stream = new SpdyStream(id, headers, new Channel(id, this.#owner), this.#peerInitialWindow)
+    const stream = new SpdyStream(id, headers, new Channel(id, this.#owner), this.#flow.initialWindow)
     this.#streams.set(id, stream)
     return stream
   }
@@ -183,7 +178,7 @@ export class SpdySession {
     if (stream === undefined || stream.remoteEnded) {
       if (this.#isPeers(id) && id > this.#lastPeerStreamId)
         this.#wire.write([frames.rstStream(id, frames.rstStatus.invalidStream)])
-      this.#credit(piece.length)
+      this.#flow.credit(piece.length, undefined)
       return
     }
     if (piece.length > 0) {
@@ -203,27 +198,20 @@ export class SpdySession {
   #onControl(type: number, flags: number, body: Buffer): void {
     if (this.#closed) return
     const fin = (flags & frames.FLAG_FIN) !== 0
-    switch (type) {
-      case frames.frameType.synStream:
-        return this.#onSynStream(body, fin)
-      case frames.frameType.synReply:
-      case frames.frameType.headers:
-        return this.#onHeaders(type, body, fin)
-      case frames.frameType.rstStream:
-        return this.#onReset(body)
-      case frames.frameType.settings:
-        return this.#onSettings(body)
-      case frames.frameType.windowUpdate:
-        return this.#onWindowUpdate(body)
-      case frames.frameType.ping: {
-        const id = word(body, 0)
-        // An id of our own parity answers a probe; the others are questions.
-        if (id % 2 !== this.#pingId % 2) this.#wire.write([frames.ping(id)])
-        return
-      }
-      default:
-      // GOAWAY: the peer opens no more streams and will close the connection itself. Unknown types are ignored (draft 2.2.1).
-    }
+    const { synStream, synReply, headers, rstStream, settings, windowUpdate, ping } = frames.frameType
+    if (type === synStream) this.#onSynStream(body, fin)
+    else if (type === synReply || type === headers) this.#onHeaders(type, body, fin)
+    else if (type === rstStream) this.#onReset(body)
+    else if (type === settings) this.#onSettings(body)
+    else if (type === windowUpdate) this.#onWindowUpdate(body)
+    else if (type === ping) this.#onPing(body)
+    // GOAWAY: the peer opens no more streams and will close the connection itself. Unknown types are ignored (draft 2.2.1).
+  }
+
+  #onPing(body: Buffer): void {
+    const id = word(body, 0)
+    // An id of our own parity answers a probe of ours.
+    if (id % 2 !== this.#pingId % 2) this.#wire.write([frames.ping(id)])
   }
 
   #onSynStream(body: Buffer, fin: boolean): void {
@@ -234,14 +222,18 @@ export class SpdySession {
     if (!this.#isPeers(id) || id <= this.#lastPeerStreamId)
       throw invalid(`spdy stream id ${id} is not above the last one or not the peer's`)
     this.#lastPeerStreamId = id
-    if (this.#peerStreams >= this.#limits.maxStreams || this.#finishTimer !== undefined) return this.#refuse(id)
+    if (this.#peerStreams >= this.#limits.maxStreams || this.#finishTimer !== undefined) {
+      this.#refuse(id)
+      return
+    }
     const stream = this.#newStream(id, headers)
     this.#peerStreams++
     if (!this.#handler.accept(stream)) {
       this.#remove(stream)
-      return this.#refuse(id)
+      this.#refuse(id)
+      return
     }
-    this.#wire.write(frames.synReply(id, this.#deflater.deflate(new Map())))
+    this.#wire.write(frames.synReply(id, this.#deflater.deflate(noHeaders)))
     if (fin) this.#remoteEnd(stream)
   }
 
@@ -272,11 +264,7 @@ export class SpdySession {
     if (count > (body.length - 4) / 8) throw invalid(`spdy settings frame of ${body.length} bytes claims ${count} settings`)
     for (let at = 4; at < 4 + count * 8; at += 8) {
       if ((word(body, at) & 0xffffff) !== frames.SETTING_INITIAL_WINDOW) continue
-      const initial = word(body, at + 4)
-      if (initial > frames.MAX_WINDOW_BYTES) throw invalid(`spdy initial window is ${initial}, expected at most 2^31 - 1`)
-      for (const stream of this.#streams.values()) stream.sendWindow += initial - this.#peerInitialWindow
-      this.#peerInitialWindow = initial
-      this.#peerKeepsWindows = true
+      this.#flow.setInitialWindow(word(body, at + 4), this.#streams.values())
       this.#unblock()
     }
   }
@@ -284,16 +272,14 @@ export class SpdySession {
   #onWindowUpdate(body: Buffer): void {
     const id = word(body, 0) & 0x7fffffff
     const delta = word(body, 4) & 0x7fffffff
-    this.#peerKeepsWindows = true
     if (id === 0) {
-      this.#sendWindow += delta
-      if (this.#sendWindow > frames.MAX_WINDOW_BYTES) throw invalid('spdy session window grew over 2^31 - 1')
-      return this.#unblock()
+      this.#flow.growSession(delta)
+      this.#unblock()
+      return
     }
     const stream = this.#streams.get(id)
     if (stream === undefined) return
-    stream.sendWindow += delta
-    if (stream.sendWindow > frames.MAX_WINDOW_BYTES) {
+    if (!this.#flow.growStream(stream, delta)) {
       this.reset(stream, frames.rstStatus.flowControl)
       stream.peerReset(frames.rstStatus.flowControl)
     } else if (this.#windowBlocked.delete(stream.channel)) this.#outbox.add(stream.channel)
@@ -308,21 +294,7 @@ export class SpdySession {
   #onConsumed(channel: Channel, bytes: number): void {
     if (this.#closed) return
     this.#intake.release(bytes)
-    this.#credit(bytes)
-    const stream = this.#streams.get(channel.key)
-    if (stream === undefined || stream.remoteEnded) return
-    stream.uncreditedBytes += bytes
-    if (stream.uncreditedBytes < this.#limits.streamWindowBytes / 2) return
-    this.#wire.write([frames.windowUpdate(stream.id, stream.uncreditedBytes)])
-    stream.uncreditedBytes = 0
-  }
-
-  /** Gives the peer back what it used of the session's window. */
-  #credit(bytes: number): void {
-    this.#uncreditedBytes += bytes
-    if (this.#uncreditedBytes < this.#limits.intakeBytes / 2) return
-    this.#wire.write([frames.windowUpdate(0, this.#uncreditedBytes)])
-    this.#uncreditedBytes = 0
+    this.#flow.credit(bytes, this.#streams.get(channel.key))
   }
 
   #onAbandoned(channel: Channel): void {
@@ -345,18 +317,16 @@ export class SpdySession {
       channel.discardOutput()
       return false
     }
-    const room = this.#peerKeepsWindows ? Math.min(stream.sendWindow, this.#sendWindow) : TURN_BYTES
+    const room = this.#flow.room(stream)
     const bytes = Math.max(0, Math.min(channel.outputBytes, room, TURN_BYTES))
     if (bytes > 0) {
       this.#wire.write([frames.dataHeader(stream.id, bytes, false), ...channel.take(bytes)])
-      stream.sendWindow -= bytes
-      this.#sendWindow -= bytes
+      this.#flow.sent(stream, bytes)
       channel.taken()
     }
     if (channel.outputEnding) this.#localEnd(stream)
     if (channel.outputBytes === 0) return false
     if (bytes < room) return true
-    if (!this.#peerKeepsWindows) return true
     this.#windowBlocked.add(channel)
     return false
   }
@@ -368,6 +338,8 @@ export class SpdySession {
     if (stream.remoteEnded) this.#remove(stream)
   }
 }
+
+const noHeaders: Headers = new Map()
 
 /** Throws `invalid_argument` when the frame is too short. */
 function word(body: Buffer, at: number): number {
