@@ -17,7 +17,8 @@ log_directory: /tmp/x
 port_mappings: [{container_port: 80, host_port: 8080, protocol: 1}]
 linux: {security_context: {namespace_options: {network: NODE}}}
 `
-  const json = '{"metadata":{"name":"web","namespace":"default","uid":"u1"},"logDirectory":"/tmp/x","portMappings":[{"containerPort":80,"hostPort":8080,"protocol":"UDP"}],"linux":{"securityContext":{"namespaceOptions":{"network":2}}}}'
+  const json =
+    '{"metadata":{"name":"web","namespace":"default","uid":"u1"},"logDirectory":"/tmp/x","portMappings":[{"containerPort":80,"hostPort":8080,"protocol":"UDP"}],"linux":{"securityContext":{"namespaceOptions":{"network":2}}}}'
   assert.deepEqual(await loadPodConfig(file('p.yaml', yaml)), await loadPodConfig(file('p.json', json)))
 })
 
@@ -29,7 +30,10 @@ test('a pod without uid gets one', async () => {
 
 test('values of variables are text', async () => {
   const config = await loadContainerConfig(file('c.yaml', 'envs: [{key: A, value: "grün"}, {key: N, value: 5}, {key: E}]\n'))
-  assert.deepEqual(config.envs.map(({ value }) => String(Buffer.from(value))), ['grün', '5', ''])
+  assert.deepEqual(
+    config.envs.map(({ value }) => String(Buffer.from(value))),
+    ['grün', '5', ''],
+  )
 })
 
 test('mistakes are named with file and field', async () => {

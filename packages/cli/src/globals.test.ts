@@ -5,7 +5,8 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { parseGlobals, resolveEndpoints, socketPath } from './globals.ts'
 
-const endpoints = (args: string[], environment: Record<string, string> = {}) => resolveEndpoints(parseGlobals(args).options, environment)
+const endpoints = (args: string[], environment: Record<string, string> = {}) =>
+  resolveEndpoints(parseGlobals(args).options, environment)
 
 test('global options stand before the command, the rest is its own', () => {
   const { options, name, rest } = parseGlobals(['-r', 'unix:///x', '--timeout=5s', 'logs', '-t', 'web'])
@@ -15,7 +16,11 @@ test('global options stand before the command, the rest is its own', () => {
 test('flags, then environment, then file, then defaults', async () => {
   const path = join(mkdtempSync(join(tmpdir(), 'cli-globals-')), 'crictl.yaml')
   writeFileSync(path, 'runtime-endpoint: unix:///file.sock\nimage-endpoint: ""\ntimeout: 7\ndebug: false\n')
-  assert.deepEqual(await endpoints([]), { runtimeSocket: '/run/coracle/coracle.sock', imageSocket: '/run/coracle/coracle.sock', timeoutMs: 120_000 })
+  assert.deepEqual(await endpoints([]), {
+    runtimeSocket: '/run/coracle/coracle.sock',
+    imageSocket: '/run/coracle/coracle.sock',
+    timeoutMs: 120_000,
+  })
   assert.deepEqual(await endpoints(['-c', path]), { runtimeSocket: '/file.sock', imageSocket: '/file.sock', timeoutMs: 7000 })
   assert.equal((await endpoints(['-c', path], { CONTAINER_RUNTIME_ENDPOINT: 'unix:///env' })).runtimeSocket, '/env')
   assert.equal((await endpoints([], { CORACLE_SOCKET: '/a', CONTAINER_RUNTIME_ENDPOINT: '/b' })).runtimeSocket, '/a')

@@ -20,6 +20,7 @@ test("crictl's filters, alone and together", () => {
   assert.deepEqual(ids('before=r/a:1'), ['bb', 'cc'])
   assert.deepEqual(ids('since=cc'), ['aa', 'bb'])
   assert.deepEqual(ids('dangling=false', 'reference=^r/a'), ['aa'])
-  for (const filter of ['x=y', 'dangling=maybe', 'before=none', 'reference=[', 'dangling']) assert.throws(() => ids(filter), filter)
+  for (const filter of ['x=y', 'dangling=maybe', 'before=none', 'reference=[', 'dangling'])
+    assert.throws(() => ids(filter), filter)
   assert.throws(() => ids('x=y'), UsageError)
 })

@@ -14,14 +14,43 @@ const table = {
 } as const
 
 test('every way to write an option', () => {
-  const { options, operands } = parseArguments(table, ['-aq', '-ojson', '--label', 'a=b', '--label=c=d', '-n', '3', 'x', '--timeout', '1m30s', '-m=64m', 'y'])
-  assert.deepEqual(options, { all: true, quiet: true, output: 'json', label: ['a=b', 'c=d'], last: 3, timeout: 90_000, memory: 64 << 20 })
+  const { options, operands } = parseArguments(table, [
+    '-aq',
+    '-ojson',
+    '--label',
+    'a=b',
+    '--label=c=d',
+    '-n',
+    '3',
+    'x',
+    '--timeout',
+    '1m30s',
+    '-m=64m',
+    'y',
+  ])
+  assert.deepEqual(options, {
+    all: true,
+    quiet: true,
+    output: 'json',
+    label: ['a=b', 'c=d'],
+    last: 3,
+    timeout: 90_000,
+    memory: 64 << 20,
+  })
   assert.deepEqual(operands, ['x', 'y'])
 })
 
 test('nothing given: flags false, lists empty, the rest undefined', () => {
   const { options } = parseArguments(table, [])
-  assert.deepEqual(options, { all: false, quiet: false, output: undefined, label: [], last: undefined, timeout: undefined, memory: undefined })
+  assert.deepEqual(options, {
+    all: false,
+    quiet: false,
+    output: undefined,
+    label: [],
+    last: undefined,
+    timeout: undefined,
+    memory: undefined,
+  })
 })
 
 test('a cluster may end in an option with a value, attached or not', () => {
@@ -55,5 +84,8 @@ for (const [args, pattern] of [
   [['--constructor'], /unknown option/],
 ] as const)
   test(`${args.join(' ')} is refused with its name`, () => {
-    assert.throws(() => parseArguments(table, args), (err) => err instanceof UsageError && pattern.test(err.message))
+    assert.throws(
+      () => parseArguments(table, args),
+      (err) => err instanceof UsageError && pattern.test(err.message),
+    )
   })

@@ -7,7 +7,7 @@ import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { memoryScreen } from '../print/screen.ts'
 import { LogSplitter, parseLogLine } from './cri-log.ts'
-import { printLog, type PrintLogOptions } from './print-log.ts'
+import { type PrintLogOptions, printLog } from './print-log.ts'
 import { type ReadLogOptions, readLog } from './read-log.ts'
 import { tailOffset } from './tail.ts'
 
@@ -28,9 +28,13 @@ async function shown(path: string, options: Partial<ReadLogOptions> = {}, print:
 
 test('a line of the log', () => {
   const entry = parseLogLine(Buffer.from(`${at(1)} stderr P:x a  b `))
-  assert.deepEqual({ ...entry, message: String(entry.message) }, { timestamp: at(1), stream: 'stderr', partial: true, message: 'a  b ' })
+  assert.deepEqual(
+    { ...entry, message: String(entry.message) },
+    { timestamp: at(1), stream: 'stderr', partial: true, message: 'a  b ' },
+  )
   assert.equal(String(parseLogLine(Buffer.from(`${at(1)} stdout F`)).message), '')
-  for (const text of ['', 'garbage', 'a b c', `${at(1)} stdin F x`]) assert.equal(String(parseLogLine(Buffer.from(text)).message), text)
+  for (const text of ['', 'garbage', 'a b c', `${at(1)} stdin F x`])
+    assert.equal(String(parseLogLine(Buffer.from(text)).message), text)
 })
 
 test('lines cut anywhere come out whole', () => {

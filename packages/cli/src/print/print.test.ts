@@ -7,7 +7,16 @@ import { mapLines, renderTable, shortId } from './table.ts'
 import { renderTemplate } from './template.ts'
 
 test('columns are as wide as their widest cell; no blanks at line ends', () => {
-  assert.equal(renderTable(['ID', 'NAME'], [['1', 'a'], ['234', '']]), 'ID    NAME\n1     a\n234\n')
+  assert.equal(
+    renderTable(
+      ['ID', 'NAME'],
+      [
+        ['1', 'a'],
+        ['234', ''],
+      ],
+    ),
+    'ID    NAME\n1     a\n234\n',
+  )
   assert.equal(renderTable(['ID', 'NAME'], []), 'ID   NAME\n')
 })
 

@@ -11,7 +11,12 @@ import { Speeds } from './speeds.ts'
 const progress = (downloadedBytes: number) =>
   create(PullProgressSchema, {
     layers: [
-      { digest: `sha256:${'a'.repeat(64)}`, state: LayerState.DOWNLOADING, downloadedBytes: BigInt(downloadedBytes), totalBytes: 1000n },
+      {
+        digest: `sha256:${'a'.repeat(64)}`,
+        state: LayerState.DOWNLOADING,
+        downloadedBytes: BigInt(downloadedBytes),
+        totalBytes: 1000n,
+      },
       { digest: `sha256:${'b'.repeat(64)}`, state: LayerState.EXISTS, totalBytes: 1000n },
     ],
   })

@@ -26,19 +26,56 @@ test('an image and a command are enough', () => {
 
 test('every option reaches its field', () => {
   const { pod, container } = build(
-    ...['-e', 'A=b=c', '-e', 'HOME', '-e', 'UNSET', '-v', '/data:/d:ro', '-p', '8080:80', '--name', 'web', '--hostname', 'h', '-w', '/w'],
-    ...['-u', '5:6', '-m', '64m', '--cpus', '0.5', '--cap-add', 'NET_ADMIN', '--cap-drop', 'ALL', '--read-only', '--entrypoint', '/e'],
+    ...[
+      '-e',
+      'A=b=c',
+      '-e',
+      'HOME',
+      '-e',
+      'UNSET',
+      '-v',
+      '/data:/d:ro',
+      '-p',
+      '8080:80',
+      '--name',
+      'web',
+      '--hostname',
+      'h',
+      '-w',
+      '/w',
+    ],
+    ...[
+      '-u',
+      '5:6',
+      '-m',
+      '64m',
+      '--cpus',
+      '0.5',
+      '--cap-add',
+      'NET_ADMIN',
+      '--cap-drop',
+      'ALL',
+      '--read-only',
+      '--entrypoint',
+      '/e',
+    ],
     ...['--dns', '9.9.9.9', '-l', 'k=v', 'img'],
   )
   const environment = container.envs.map(({ key, value }) => `${key}=${Buffer.from(value)}`)
   assert.deepEqual(environment, ['A=b=c', 'HOME=/root'])
-  assert.deepEqual([container.mounts[0]?.hostPath, container.mounts[0]?.containerPath, container.mounts[0]?.readonly], ['/data', '/d', true])
+  assert.deepEqual(
+    [container.mounts[0]?.hostPath, container.mounts[0]?.containerPath, container.mounts[0]?.readonly],
+    ['/data', '/d', true],
+  )
   assert.deepEqual([pod.portMappings[0]?.hostPort, pod.portMappings[0]?.containerPort], [8080, 80])
   assert.deepEqual([pod.metadata?.name, pod.hostname, container.workingDir, container.command], ['web', 'h', '/w', ['/e']])
   const { securityContext, resources } = container.linux ?? {}
   assert.deepEqual([securityContext?.runAsUser?.value, securityContext?.runAsGroup?.value], [5n, 6n])
   assert.deepEqual([resources?.memoryLimitInBytes, resources?.cpuQuota, resources?.cpuPeriod], [67_108_864n, 50_000n, 100_000n])
-  assert.deepEqual([securityContext?.capabilities?.addCapabilities, securityContext?.capabilities?.dropCapabilities], [['NET_ADMIN'], ['ALL']])
+  assert.deepEqual(
+    [securityContext?.capabilities?.addCapabilities, securityContext?.capabilities?.dropCapabilities],
+    [['NET_ADMIN'], ['ALL']],
+  )
   assert.equal(securityContext?.readonlyRootfs, true)
   assert.deepEqual(pod.dnsConfig?.servers, ['9.9.9.9'])
   assert.equal(pod.labels['k'], 'v')
@@ -60,7 +97,12 @@ test('bad names and sizes are refused', () => {
 })
 
 test('the default name comes from the image', () => {
-  const cases = [['busybox', 'busybox'], ['127.0.0.1:5000/a/b_c:1.2', 'b-c'], ['r.example/x@sha256:00', 'x'], ['x/___', 'pod']]
+  const cases = [
+    ['busybox', 'busybox'],
+    ['127.0.0.1:5000/a/b_c:1.2', 'b-c'],
+    ['r.example/x@sha256:00', 'x'],
+    ['x/___', 'pod'],
+  ]
   for (const [image, stem] of cases) assert.equal(imageStem(image ?? ''), stem)
 })
 
@@ -72,11 +114,17 @@ test('a log directory is never outside its root', () => {
 test('volumes', () => {
   assert.deepEqual(parseVolume('/a:/b'), { hostPath: '/a', containerPath: '/b', readonly: false })
   assert.equal(parseVolume('./x:/b').hostPath, `${process.cwd()}/x`)
-  for (const text of ['/a', '/a:b', 'data:/b', '/a:/b:rx', '/a:/b:ro:z', '']) assert.throws(() => parseVolume(text), UsageError, text)
+  for (const text of ['/a', '/a:b', 'data:/b', '/a:/b:rx', '/a:/b:ro:z', ''])
+    assert.throws(() => parseVolume(text), UsageError, text)
 })
 
 test('ports', () => {
-  assert.deepEqual(parsePort('127.0.0.1:8080:80'), { hostIp: '127.0.0.1', hostPort: 8080, containerPort: 80, protocol: Protocol.TCP })
+  assert.deepEqual(parsePort('127.0.0.1:8080:80'), {
+    hostIp: '127.0.0.1',
+    hostPort: 8080,
+    containerPort: 80,
+    protocol: Protocol.TCP,
+  })
   assert.deepEqual(parsePort('[::1]:53:53/UDP'), { hostIp: '::1', hostPort: 53, containerPort: 53, protocol: Protocol.UDP })
   for (const text of ['80', '0:80', '8080:70000', 'x:y', '1:1/icmp', '']) assert.throws(() => parsePort(text), UsageError, text)
 })
