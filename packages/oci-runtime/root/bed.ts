@@ -16,6 +16,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createHost } from '@coracle/host'
 import type { LinuxResources, Process, RuntimeSpec } from '@coracle/oci-spec/runtime-spec'
+import { eventually } from '@coracle/testkit/eventually'
 import {
   type ContainerPaths,
   type CreateRequest,
@@ -25,9 +26,10 @@ import {
   type OciRuntimeOptions,
 } from '../src/mod.ts'
 
-export const runtimes = ['crun', 'runc']
-  .map((name) => ({ name, program: locate(name) }))
-  .filter(({ program }) => program !== undefined)
+export const runtimes = ['crun', 'runc'].flatMap((name) => {
+  const program = locate(name)
+  return program === undefined ? [] : [{ name, program }]
+})
 
 export function locate(name: string): string | undefined {
   return ['/usr/bin', '/usr/sbin', '/usr/local/bin'].map((directory) => join(directory, name)).find((path) => existsSync(path))
@@ -129,6 +131,13 @@ export class Bed {
   async run(options: MakeOptions): Promise<Made> {
     const made = await this.create(options)
     await this.runtime.start(made.paths, never)
+    return made
+  }
+
+  /** As `run`, but not before the container has written `ready`. */
+  async runReady(options: MakeOptions): Promise<Made> {
+    const made = await this.run(options)
+    await eventually('container is ready', () => made.log().includes(' ready'), { intervalMs: 5 })
     return made
   }
 
