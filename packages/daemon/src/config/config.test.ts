@@ -83,7 +83,7 @@ test('toConfig() knows installed runtimes, configured ones and registries', () =
       ['kata', '/opt/kata', 'other'],
     ],
   )
-  assert.deepEqual(config.images.registries, [{ host: 'reg.example:5000', insecure: true, mirrors: [] }])
+  assert.deepEqual(config.images.registries, { insecureHosts: ['reg.example:5000'], mirrors: {}, caFiles: {}, blocked: [] })
   assert.equal(config.socket, '/run/coracle/coracle.sock')
 })
 

@@ -12,10 +12,12 @@ export interface RuntimeConfig {
   readonly allowedAnnotations: readonly string[]
 }
 
-export interface RegistryConfig {
-  readonly host: string
-  readonly insecure: boolean
-  readonly mirrors: readonly string[]
+/** As the image room takes it. */
+export interface RegistriesConfig {
+  readonly insecureHosts: readonly string[]
+  readonly mirrors: Readonly<Record<string, readonly string[]>>
+  readonly caFiles: Readonly<Record<string, string>>
+  readonly blocked: readonly string[]
 }
 
 export interface StreamingConfig {
@@ -52,7 +54,7 @@ export interface Config {
     readonly maxDownloadsPerImage: number
     readonly stallTimeoutMs: number
     readonly pinned: readonly string[]
-    readonly registries: readonly RegistryConfig[]
+    readonly registries: RegistriesConfig
   }
   readonly streaming: StreamingConfig
   readonly limits: { readonly probeTimeoutMs: number; readonly unclaimedMs: number }
@@ -146,12 +148,18 @@ function kindOf(path: string): RuntimeConfig['kind'] {
   return name === 'crun' || name === 'runc' || name === 'runsc' ? name : 'other'
 }
 
-function registriesOf(settings: Settings): RegistryConfig[] {
-  return namesIn(settings, 'registries').map((host) => ({
-    host,
-    insecure: settings.get(`registries.${host}.insecure`)?.value === true,
-    mirrors: (settings.get(`registries.${host}.mirrors`)?.value ?? []) as readonly string[],
-  }))
+function registriesOf(settings: Settings): RegistriesConfig {
+  const hosts = namesIn(settings, 'registries')
+  const get = (host: string, key: string) => settings.get(`registries.${host}.${key}`)?.value
+  const pairs = <T extends Value>(key: string): Record<string, T> =>
+    // The types hold: each value was checked against its key's type when it was read.
+    Object.fromEntries(hosts.flatMap((host) => (get(host, key) === undefined ? [] : [[host, get(host, key) as T]])))
+  return {
+    insecureHosts: hosts.filter((host) => get(host, 'insecure') === true),
+    mirrors: pairs<readonly string[]>('mirrors'),
+    caFiles: pairs<string>('ca_file'),
+    blocked: hosts.filter((host) => get(host, 'blocked') === true),
+  }
 }
 
 function streamingOf(settings: Settings): StreamingConfig {

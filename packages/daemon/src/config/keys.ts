@@ -210,6 +210,15 @@ export const keys: readonly Key[] = [
     doc: 'Speak plain HTTP to this registry host. Loopback addresses need no entry.',
   },
   {
+    path: 'registries.*.ca_file',
+    type: 'string',
+    default: undefined,
+    reload: true,
+    check: absolute,
+    doc: 'PEM file of certificate authorities for this registry host, besides those of the system.',
+  },
+  { path: 'registries.*.blocked', type: 'boolean', default: false, reload: true, doc: 'Never ask this registry host.' },
+  {
     path: 'registries.*.mirrors',
     type: 'strings',
     default: [],
