@@ -1,0 +1,105 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { container, input } from '../test/sample-input.ts'
+import { throws } from '../test/throws.ts'
+import { cdiDevicePaths, resolveCdi } from './cdi.ts'
+import { parseCdiSpec } from './cdi-parse.ts'
+import { createSpec } from './spec.ts'
+
+const document = {
+  cdiVersion: '0.6.0',
+  kind: 'vendor.com/gpu',
+  containerEdits: {
+    env: ['VENDOR=1', 'PATH=/opt/gpu'],
+    mounts: [{ hostPath: '/opt/lib', containerPath: '/opt/lib', options: ['ro', 'bind'] }],
+  },
+  devices: [
+    {
+      name: '0',
+      containerEdits: {
+        deviceNodes: [{ path: '/dev/gpu0', hostPath: '/dev/real0', permissions: 'rw' }],
+        hooks: [{ hookName: 'createContainer', path: '/usr/bin/hook', args: ['hook', 'x'] }],
+        additionalGids: [44, 0],
+      },
+    },
+    {
+      name: 'all',
+      containerEdits: { deviceNodes: [{ path: '/dev/gpu1', type: 'c', major: 7, minor: 8, fileMode: 0o660, gid: 44 }] },
+    },
+  ],
+}
+const spec = parseCdiSpec('gpu.json', document)
+const devices = new Map([['/dev/real0', { path: '/dev/real0', type: 'c', major: 5, minor: 6 } as const]])
+const made = (names: string[]) => {
+  const config = container({
+    CDIDevices: names.map((name) => ({ name })),
+    envs: [{ key: 'LD_PRELOAD', value: Buffer.from('/evil.so') }],
+  })
+  return createSpec(input({ config, devices, cdi: resolveCdi(names, [spec]) }))
+}
+
+describe('H-64: CDI', () => {
+  test('nodes, rules, mounts, environment, groups and hooks are applied, a file’s own edits once', () => {
+    const { spec: result, user } = made(['vendor.com/gpu=0', 'vendor.com/gpu=all'])
+    assert.deepEqual(result.linux.devices, [
+      { path: '/dev/gpu0', type: 'c', major: 5, minor: 6 },
+      { path: '/dev/gpu1', type: 'c', major: 7, minor: 8, fileMode: 0o660, gid: 44 },
+    ])
+    assert.deepEqual(result.linux.resources.devices?.slice(1), [
+      { allow: true, type: 'c', major: 5, minor: 6, access: 'rw' },
+      { allow: true, type: 'c', major: 7, minor: 8, access: 'rwm' },
+    ])
+    assert.deepEqual(result.mounts.filter((mount) => mount.destination === '/opt/lib').length, 1)
+    assert.ok(result.process.env.includes('VENDOR=1') && result.process.env.includes('PATH=/opt/gpu'))
+    assert.deepEqual(user.supplementalGroups, [0, 44])
+  })
+  test('CVE-2025-23266: hooks run with a fixed environment', () => {
+    const hooks = made(['vendor.com/gpu=0']).spec.hooks
+    assert.deepEqual(hooks, {
+      createContainer: [{ path: '/usr/bin/hook', args: ['hook', 'x'], env: ['PATH=/usr/sbin:/usr/bin:/sbin:/bin'] }],
+    })
+    const hooked = { hookName: 'prestart', path: '/h', env: ['LD_PRELOAD=/x'] }
+    throws(() => parseCdiSpec('f', { ...document, containerEdits: { hooks: [hooked] } }), 'invalid_argument', 'LD_PRELOAD')
+  })
+  test('which nodes must be looked up', () => {
+    assert.deepEqual(cdiDevicePaths(resolveCdi(['vendor.com/gpu=0', 'vendor.com/gpu=all'], [spec])), ['/dev/real0'])
+  })
+  test('a later file wins', () => {
+    const later = parseCdiSpec('b', {
+      ...document,
+      containerEdits: {},
+      devices: [{ name: '0', containerEdits: { env: ['B=2'] } }],
+    })
+    assert.deepEqual(resolveCdi(['vendor.com/gpu=0'], [spec, later]).env, ['B=2'])
+  })
+  test('unknown devices, missing nodes, and CDI that is off are refused', () => {
+    throws(() => resolveCdi(['vendor.com/gpu=9'], [spec]), 'invalid_argument', 'config.CDI_devices[0]')
+    const cdi = resolveCdi(['vendor.com/gpu=0'], [spec])
+    throws(() => createSpec(input({ cdi })), 'failed_precondition', '/dev/real0')
+    throws(() => createSpec(input({ config: container({ CDIDevices: [{ name: 'a.b/c=d' }] }) })), 'failed_precondition', 'CDI')
+  })
+  const bad: readonly unknown[] = [
+    null,
+    [],
+    {},
+    { ...document, cdiVersion: '0.2.0' },
+    { ...document, kind: 'gpu' },
+    { ...document, devices: [{ name: '../x', containerEdits: {} }] },
+    { ...document, devices: [{ name: 'a' }] },
+    { ...document, devices: [document.devices[1], document.devices[1]] },
+    { ...document, containerEdits: { env: ['X'] } },
+    { ...document, containerEdits: { mounts: [{ hostPath: 'x', containerPath: '/y' }] } },
+    { ...document, containerEdits: { mounts: [{ hostPath: '/x', containerPath: '/y', options: ['a b'] }] } },
+    { ...document, containerEdits: { deviceNodes: [{ path: 'x' }] } },
+    { ...document, containerEdits: { deviceNodes: [{ path: '/dev/x', major: -1 }] } },
+    { ...document, containerEdits: { hooks: [{ hookName: 'x', path: '/y' }] } },
+    { ...document, containerEdits: { additionalGids: [1.5] } },
+  ]
+  for (const [i, value] of bad.entries())
+    test(`bad file ${i} is refused`, () => throws(() => parseCdiSpec('f', value), 'invalid_argument', 'f'))
+  test('a mount over /proc is refused', () => {
+    const edits = { mounts: [{ hostPath: '/x', containerPath: '/proc/y' }] }
+    const cdi = resolveCdi(['vendor.com/gpu=all'], [parseCdiSpec('f', { ...document, containerEdits: edits })])
+    throws(() => createSpec(input({ cdi })), 'invalid_argument', '/proc')
+  })
+})
