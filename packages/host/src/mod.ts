@@ -1,2 +1,5 @@
 export { createHost, type HostOptions } from './create-host.ts'
+export { devicesBelow, hostDevices, readDevice } from './devices.ts'
+export { capabilityNames, type HostFacts, type HostFactsOptions, kernelIsAtLeast, readHostFacts } from './features.ts'
 export type * from './host.ts'
+export { type Finding, type PreflightOptions, preflight } from './preflight.ts'
