@@ -1,5 +1,7 @@
+export { unifiedControllers } from './cgroup/unified.ts'
 export { createHost, type HostOptions } from './create-host.ts'
 export { devicesBelow, hostDevices, readDevice } from './devices.ts'
 export { capabilityNames, type HostFacts, type HostFactsOptions, kernelIsAtLeast, readHostFacts } from './features.ts'
 export type * from './host.ts'
 export { type Finding, type PreflightOptions, preflight } from './preflight.ts'
+export { sendDatagram } from './socket/notify.ts'

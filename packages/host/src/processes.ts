@@ -1,15 +1,21 @@
-import { delay } from '@coracle/base/signals'
-import type { Processes, ProcessIdentity } from './host.ts'
+import { ExitWatch } from './exit-watch.ts'
+import type { Processes } from './host.ts'
 import { sendSignal } from './pidfd.ts'
 import { pipe } from './pipe.ts'
 import { bootId, descendants, identify, isAlive } from './proc.ts'
 import { run, start } from './spawn.ts'
 
 export function createProcesses(): Processes {
-  return { run, start, pipe, identify, isAlive, signal: sendSignal, waitForExit, descendants, bootId }
-}
-
-async function waitForExit(process: ProcessIdentity, signal: AbortSignal): Promise<void> {
-  signal.throwIfAborted()
-  while (isAlive(process)) await delay(50, signal)
+  const exits = new ExitWatch()
+  return {
+    run,
+    start,
+    pipe,
+    identify,
+    isAlive,
+    signal: sendSignal,
+    waitForExit: (process, signal) => exits.wait(process, signal),
+    descendants,
+    bootId,
+  }
 }
