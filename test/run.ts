@@ -58,7 +58,7 @@ async function runFiles(files: readonly string[]): Promise<Counts> {
   })
   stream.on('test:fail', ({ details, todo }) => {
     // A suite fails with its tests; by itself only when a hook of it fails, which shows as a failure of the file.
-    if (details.type === 'suite' && failureType(details.error) === 'subtestsFailed') return
+    if (details.type === 'suite' && ['subtestsFailed', 'cancelledByParent'].includes(failureType(details.error) ?? '')) return
     if (todo !== undefined) counts.skipped++
     else counts.failed++
   })

@@ -1,0 +1,147 @@
+// What happens while the daemon is down is told rightly afterwards; and after a reboot nothing is believed to run.
+import assert from 'node:assert/strict'
+import { readdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, it } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { ContainerState, NamespaceMode, PodSandboxState } from '@coracle/cri-api'
+import { eventually } from '@coracle/testkit/eventually'
+import { setFaults } from '@coracle/testkit/faulty-plugin'
+import { needsRoot } from '@coracle/testkit/needs-root'
+import { run } from '@coracle/testkit/program'
+import { Cri } from '../cri/suite.ts'
+import { crashTests } from './scene.ts'
+
+crashTests('while the daemon is down', (crashTest) => {
+  crashTest('a container that ends: its exit code and time', async ({ cri, survivor }) => {
+    const container = await survivor.pod.run({ command: ['sh', '-c', 'sleep 1; date +%s%3N > /dev/shm/end; exit 7'] })
+    await cri.node.kill9()
+    await sleep(2_500)
+    await cri.node.restart()
+    const status = await container.status()
+    assert.equal(status.state, ContainerState.CONTAINER_EXITED)
+    assert.equal(status.exitCode, 7)
+    assert.equal(status.reason, 'Error')
+    const truthMs = Number(await survivor.container.sh('cat /dev/shm/end'))
+    assert.ok(Math.abs(Number(status.finishedAt / 1_000_000n) - truthMs) < 1_000, 'within a second of the truth')
+  })
+
+  crashTest('one that ends with 0: Completed', async ({ cri, survivor }) => {
+    const container = await survivor.pod.run({ command: ['sleep', '1'] })
+    await cri.node.kill9()
+    await sleep(2_000)
+    await cri.node.restart()
+    const { reason, exitCode } = await container.status()
+    assert.deepEqual([reason, exitCode], ['Completed', 0])
+  })
+
+  crashTest('one that runs out of memory: OOMKilled', async ({ cri, survivor }) => {
+    const container = await survivor.pod.run({
+      command: ['sh', '-c', 'sleep 1; exec dd if=/dev/zero of=/dev/null bs=200M count=1'],
+      linux: { resources: { memoryLimitInBytes: BigInt(24 << 20) } },
+    })
+    await cri.node.kill9()
+    await sleep(2_500)
+    await cri.node.restart()
+    const { reason, exitCode } = await container.status()
+    assert.deepEqual([reason, exitCode], ['OOMKilled', 137])
+  })
+
+  crashTest('one whose monitor is killed too: it is not believed to run', async ({ cri, survivor }) => {
+    const container = await survivor.pod.run({ command: ['sleep', '43210'] })
+    await cri.node.kill9()
+    const { stdout } = await run(['pgrep', '-f', `conmon.*${container.id}`])
+    for (const pid of stdout.split('\n').filter(Boolean)) process.kill(Number(pid), 'SIGKILL')
+    const init = (await run(['pgrep', '-f', '^sleep 43210$'])).stdout.trim()
+    if (init) process.kill(Number(init), 'SIGKILL')
+    await cri.node.restart()
+    const status = await container.exited()
+    assert.notEqual(status.exitCode, 0)
+  })
+
+  crashTest('nothing: several restarts change nothing', async ({ cri, survivor }) => {
+    const before = await survivor.container.status()
+    for (let round = 0; round < 3; round++) {
+      await cri.node.kill9()
+      await cri.node.restart()
+    }
+    await cri.node.stop()
+    await cri.node.restart()
+    assert.deepEqual(await survivor.container.status(), before)
+    assert.equal(await survivor.pod.ip(), (await survivor.pod.status()).network?.ip)
+  })
+
+  crashTest('a container that outlives it can be stopped, with its grace', async ({ cri, survivor }) => {
+    const container = await survivor.pod.run({
+      command: ['sh', '-c', 'trap "exit 9" TERM; echo ready; while :; do sleep 0.05; done'],
+    })
+    await container.logContains('ready')
+    await cri.node.kill9()
+    await cri.node.restart()
+    await container.stop(10)
+    assert.equal((await container.status()).exitCode, 9)
+  })
+
+  crashTest('DEL that fails at a stop is repeated after a restart', async ({ cri }) => {
+    const pod = await cri.pod()
+    setFaults(cri.node.world.directory, { delError: 'still painting' })
+    await assert.rejects(pod.stop())
+    await cri.node.kill9()
+    await cri.node.restart()
+    setFaults(cri.node.world.directory, {})
+    await pod.stop()
+    await pod.remove()
+  })
+})
+
+describe('after a simulated reboot', needsRoot(), () => {
+  it('pods are NOTREADY, containers EXITED, addresses given back; the same pod runs again', async () => {
+    await using cri = await new Cri().open({ faultyPlugin: true })
+    const pod = await cri.pod()
+    const shared = await cri.pod({ linux: { securityContext: { namespaceOptions: { pid: NamespaceMode.POD } } } })
+    const running = await pod.run()
+    const created = await pod.create()
+    const ended = await pod.run({ command: ['sh', '-c', 'exit 3'] })
+    await ended.exited()
+    await cri.node.kill9()
+    await reboot(cri)
+    await cri.node.restart()
+    for (const { id } of [pod, shared]) {
+      const { status } = await cri.runtime.podSandboxStatus({ podSandboxId: id })
+      assert.equal(status?.state, PodSandboxState.SANDBOX_NOTREADY)
+    }
+    for (const container of [running, created, ended]) {
+      assert.equal((await container.status()).state, ContainerState.CONTAINER_EXITED)
+    }
+    assert.equal((await ended.status()).exitCode, 3)
+    assert.notEqual((await running.status()).exitCode, 0)
+    const leases = async () => (await cri.node.leaks()).filter((line) => line.startsWith('IPAM lease'))
+    await eventually('the addresses are given back', async () => (await leases()).length === 0)
+    for (const old of [pod, shared]) await old[Symbol.asyncDispose]()
+    await using again = await cri.pod(pod.config)
+    await again.run()
+  })
+})
+
+/** Ends every process of the node, takes every mount away, empties the state directory: what a power cycle does. */
+async function reboot(cri: Cri): Promise<void> {
+  const { state, root } = cri.node.world
+  for (let round = 0; round < 20; round++) {
+    const processes = (await cri.node.leaks()).filter((line) => line.startsWith('process left: '))
+    if (processes.length === 0) break
+    for (const line of processes) kill(Number(line.split(' ')[2]))
+    await sleep(100)
+  }
+  const { stdout } = await run(['findmnt', '--raw', '--noheadings', '--output', 'TARGET'])
+  const targets = stdout.split('\n').filter((path) => path.startsWith(`${state}/`) || path.startsWith(`${root}/`))
+  for (const target of targets.reverse()) await run(['umount', '--lazy', target])
+  for (const name of readdirSync(state)) rmSync(join(state, name), { recursive: true, force: true })
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch {
+    // Gone already.
+  }
+}
