@@ -61,7 +61,7 @@ export function helpText(): string {
     '  coracled version',
     '',
     'Flags:',
-    '  --config FILE'.padEnd(28) + `Configuration file. Default: ${defaultFile}`,
+    `${'  --config FILE'.padEnd(28)}Configuration file. Default: ${defaultFile}`,
     ...flags,
     '',
     'SIGHUP reloads what can be reloaded and says what changed. SIGTERM stops serving and leaves containers alone.',

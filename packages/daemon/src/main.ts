@@ -80,7 +80,7 @@ async function main(): Promise<number> {
       return 0
     }
     case 'doctor':
-      return await doctor(load(args).config)
+      return await doctor(load(args).config, process.stdout.isTTY && process.env['NO_COLOR'] === undefined)
     case 'serve':
       await serve(args)
       return 0

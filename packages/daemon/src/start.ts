@@ -1,6 +1,7 @@
 // The composition root: the only place that makes the graph of rooms. Top to bottom is the order of a start.
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { precondition } from '@coracle/base/errors'
 import { KeyedLock } from '@coracle/base/keyed-lock'
 import { logger } from '@coracle/base/log'
 import { SingleFlight } from '@coracle/base/single-flight'
@@ -11,6 +12,7 @@ import { createImages, type Images } from '@coracle/image'
 import { type Containers, openDatabase, type Pods, Records, recover, type Services, streamTarget } from '@coracle/lifecycle'
 import { createStreaming, type Streaming } from '@coracle/streaming'
 import type { Config } from './config/config.ts'
+import { examine } from './doctor.ts'
 import { lockDirectory } from './instance-lock.ts'
 import { chooseDefault, createRuntimeTable, fillRuntimeTable, type RuntimeTable } from './runtimes.ts'
 
@@ -44,7 +46,9 @@ export async function startDaemon(options: StartOptions): Promise<Daemon> {
   const pods: Pods = new Records(db, { table: 'pods', noun: 'pod sandbox', codec: podConfigCodec })
   const containers: Containers = new Records(db, { table: 'containers', noun: 'container', codec: containerConfigCodec })
 
-  const facts = readHostFacts(host.cgroups, config.cgroups.driver)
+  const { driver } = config.cgroups
+  const facts = readHostFacts({ cgroups: host.cgroups, ...(driver === 'auto' ? {} : { cgroupDriver: driver }) })
+  await checkMachine(config, shutdown.signal)
   const runtimes = createRuntimeTable()
   const inUse = (handler: string) => [...pods.all(), ...containers.all()].some(({ runtime }) => runtime === handler)
   const context = (current: Config) => ({ config: current, host, driver: facts.cgroupDriver, inUse })
@@ -88,7 +92,6 @@ export async function startDaemon(options: StartOptions): Promise<Daemon> {
   return {
     reload: async (next) => {
       images.setPinned(next.images.pinned)
-      images.setRegistries(next.images.registries)
       await fillRuntimeTable(runtimes, context(next), shutdown.signal)
     },
     selfCheck: () => {
@@ -99,6 +102,22 @@ export async function startDaemon(options: StartOptions): Promise<Daemon> {
       await owned.disposeAsync()
     },
   }
+}
+
+/** Tells what is not right with the machine; refuses to go on with programs known to be unsafe when the operator wants that. */
+async function checkMachine(config: Config, signal: AbortSignal): Promise<void> {
+  const examined = examine(config, signal).then((findings) => {
+    const bad = findings.filter(({ state }) => state !== 'ok')
+    for (const { check, state, detail, remedy } of bad) log.warn('preflight', { check, state, detail, remedy })
+    return bad
+  })
+  if (!config.strictFloors) {
+    // Programs are asked for their versions: the start does not wait for that.
+    examined.catch((err: unknown) => log.warn('preflight failed', { error: err }))
+    return
+  }
+  const bad = await examined
+  if (bad.length > 0) throw precondition(`strict_floors: ${bad.map(({ check, detail }) => `${check}: ${detail}`).join('; ')}`)
 }
 
 function makeDirectories({ root, state }: Config): void {
