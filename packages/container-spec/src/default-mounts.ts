@@ -31,9 +31,10 @@ export function defaultMounts(input: SpecInput, mappings: UserMappings | undefin
       destination: '/dev/pts',
       options: ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620', ...tty],
     },
-    owns(pod.ipcnsPath)
-      ? { type: 'mqueue', source: 'mqueue', destination: '/dev/mqueue', options: ['nosuid', 'noexec', 'nodev'] }
-      : bind('/dev/mqueue', '/dev/mqueue', ['bind', 'rprivate', 'nosuid', 'noexec', 'nodev']),
+    // The host's would show the host's queues; the system calls work without.
+    ...(owns(pod.ipcnsPath)
+      ? [{ type: 'mqueue', source: 'mqueue', destination: '/dev/mqueue', options: ['nosuid', 'noexec', 'nodev'] }]
+      : []),
     { ...bind(pod.shmPath, '/dev/shm', ['bind', 'rprivate', 'nosuid', 'noexec', 'nodev', 'rw']), ...mapped },
     owns(pod.netnsPath)
       ? { type: 'sysfs', source: 'sysfs', destination: '/sys', options: ['nosuid', 'noexec', 'nodev', access] }

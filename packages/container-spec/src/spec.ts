@@ -29,8 +29,8 @@ export interface CreatedSpec {
   /** As ContainerStatus.user reports it. */
   readonly user: { readonly uid: number; readonly gid: number; readonly supplementalGroups: readonly number[] }
   /**
-   * Paths that the image may hold as symbolic links or files, to be checked in-root before create: each must be absent or a real directory
-   * (runtimes below the floors of hazards 1.1 follow links there, CVE-2026-41579). `Paths.typeInRoot` follows links: compare with `symlink`-free look-ups.
+   * Directories directly below the root that must each be absent or a real directory, not a link, before the runtime sees the root: lstat(2)
+   * them on the host and refuse the image otherwise. runc 1.1 makes device links through a linked /dev on the host itself (CVE-2026-41579).
    */
   readonly mustBeDirectories: readonly string[]
   readonly warnings: readonly string[]
