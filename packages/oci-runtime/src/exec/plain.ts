@@ -12,7 +12,7 @@ import { cleanWords, OciRuntimeError } from '../words.ts'
 import { type DrainedOutput, drainedOutput } from './drain.ts'
 import { type ExecFiles, newExecFiles, removeExecFiles } from './files.ts'
 import { exitOf } from './status.ts'
-import { endTree, pipeName, pipesOf } from './tree.ts'
+import { endTree, pipeName, stdioOf } from './tree.ts'
 
 // What a terminated process wrote last may still be in the pipe.
 const terminatedDrainMs = 50
@@ -134,7 +134,7 @@ async function abandon(ctx: RuntimeContext, { paths, files, running }: Omit<Star
   const pid = readPidFile(files.pid)
   const root = pid === undefined ? undefined : ctx.deps.processes.identify(pid)
   if (root !== undefined)
-    await endTree(ctx.deps, { root, cgroup: readRecord(ctx, paths)?.cgroup, pipes: new Set(running.pipes) }, false)
+    await endTree(ctx.deps, { root, cgroup: readRecord(ctx, paths)?.cgroup, stdio: new Set(running.pipes) }, false)
   running.stdin?.destroy()
   running.stdout.close()
   running.stderr.close()
@@ -153,7 +153,7 @@ function session(ctx: RuntimeContext, { paths, files, running, pid }: Started): 
   const process = ctx.deps.processes.identify(pid)
   const exited = exitOf(ctx, { child, pid, process, log: files.log })
   // runc gives the process pipes of its own.
-  const pipes = new Set([...running.pipes, ...pipesOf(pid)])
+  const stdio = new Set([...running.pipes, ...stdioOf(pid)])
   let terminating: Promise<void> | undefined
   const finished = exited.then(async () => {
     stdin?.destroy()
@@ -165,14 +165,15 @@ function session(ctx: RuntimeContext, { paths, files, running, pid }: Started): 
     removeExecFiles(files)
   })
   const terminate = async (hangup: boolean) => {
-    const tree = { root: process ?? { pid, startTime: 0n }, cgroup: readRecord(ctx, paths)?.cgroup, pipes }
+    const tree = { root: process ?? { pid, startTime: 0n }, cgroup: readRecord(ctx, paths)?.cgroup, stdio }
     await endTree(ctx.deps, tree, hangup)
     // The runtime collects the process and ends with its status; one that does not is killed with it.
     const timer = new AbortController()
     await Promise.race([exited, delay(1000, timer.signal)]).finally(() => timer.abort())
     await child[Symbol.asyncDispose]()
-    stdout.endWithin(terminatedDrainMs)
-    stderr.endWithin(terminatedDrainMs)
+    await Promise.race([finished, delay(terminatedDrainMs)])
+    stdout.close()
+    stderr.close()
     await finished
   }
   return {

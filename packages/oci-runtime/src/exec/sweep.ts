@@ -5,7 +5,7 @@ import type { RuntimeContext } from '../context.ts'
 import type { ContainerPaths } from '../oci-runtime.ts'
 import { parseIdentity, readPidFile, readRecord } from '../record.ts'
 import { type ExecFiles, listExecs, removeExecFiles } from './files.ts'
-import { endTree, pipesOf } from './tree.ts'
+import { endTree, stdioOf } from './tree.ts'
 
 /** Ends what is on record of execs and removes the record. An exec of this very daemon is ended too. */
 export async function sweepExecs(ctx: RuntimeContext, paths: ContainerPaths): Promise<void> {
@@ -13,8 +13,8 @@ export async function sweepExecs(ctx: RuntimeContext, paths: ContainerPaths): Pr
     const root = execProcess(ctx, paths, files)
     const owner = readOwner(files)
     const cgroup = readRecord(ctx, paths)?.cgroup
-    if (root !== undefined) await endTree(ctx.deps, { root, cgroup, pipes: new Set(pipesOf(root.pid)) }, false)
-    if (owner !== undefined) await endTree(ctx.deps, { root: owner, cgroup: undefined, pipes: new Set() }, false)
+    if (root !== undefined) await endTree(ctx.deps, { root, cgroup, stdio: new Set(stdioOf(root.pid)) }, false)
+    if (owner !== undefined) await endTree(ctx.deps, { root: owner, cgroup: undefined, stdio: new Set() }, false)
     removeExecFiles(files)
   }
 }

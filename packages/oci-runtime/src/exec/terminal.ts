@@ -10,9 +10,10 @@ import { attachTo } from '../monitor/attach.ts'
 import { Resizer } from '../monitor/control.ts'
 import { awaitPid, launchMonitor, type WaitingMonitor } from '../monitor/launch.ts'
 import type { AttachSession, ContainerPaths, ExecRequest, ExecSession } from '../oci-runtime.ts'
+import { readRecord } from '../record.ts'
 import { cleanWords, OciRuntimeError } from '../words.ts'
 import { type ExecFiles, newExecFiles, removeExecFiles } from './files.ts'
-import { endTree } from './tree.ts'
+import { endTree, stdioOf } from './tree.ts'
 
 const lostExitCode = 255
 
@@ -73,7 +74,7 @@ async function underMonitor(ctx: RuntimeContext, attempt: Attempt, signal: Abort
   try {
     monitor.release()
     const pid = await awaitPid(monitor, action, signal)
-    return session(ctx, { pid, files, monitor, attached, stdin: request.stdin })
+    return session(ctx, { paths, pid, files, monitor, attached, stdin: request.stdin })
   } catch (err) {
     attached[Symbol.dispose]()
     throw err
@@ -81,6 +82,7 @@ async function underMonitor(ctx: RuntimeContext, attempt: Attempt, signal: Abort
 }
 
 interface Started {
+  readonly paths: ContainerPaths
   readonly pid: number
   readonly files: ExecFiles
   readonly monitor: WaitingMonitor
@@ -88,9 +90,9 @@ interface Started {
   readonly stdin: boolean
 }
 
-function session(ctx: RuntimeContext, { pid, files, monitor, attached, stdin }: Started): ExecSession {
-  const { processes } = ctx.deps
-  const process = processes.identify(pid)
+function session(ctx: RuntimeContext, { paths, pid, files, monitor, attached, stdin }: Started): ExecSession {
+  const process = ctx.deps.processes.identify(pid)
+  const stdio = new Set(stdioOf(pid))
   const stdout = Readable.from(dataOf(attached), { objectMode: false })
   const resizer = new Resizer(join(files.directory, 'ctl'))
   const exited = monitor.sync.next().then((report) => (report === undefined || report.value < 0 ? lostExitCode : report.value))
@@ -102,7 +104,7 @@ function session(ctx: RuntimeContext, { pid, files, monitor, attached, stdin }: 
     removeExecFiles(files)
   })
   const terminate = async (hangup: boolean) => {
-    if (process !== undefined) await endTree(ctx.deps, { root: process, cgroup: undefined, pipes: new Set() }, hangup)
+    await endTree(ctx.deps, { root: process ?? { pid, startTime: 0n }, cgroup: readRecord(ctx, paths)?.cgroup, stdio }, hangup)
     const timer = new AbortController()
     await Promise.race([exited, delay(1000, timer.signal)]).finally(() => timer.abort())
     await monitor.child[Symbol.asyncDispose]()

@@ -17,8 +17,8 @@ export interface Tree {
   readonly root: ProcessIdentity
   /** The container's cgroup, in which strays are looked for. */
   readonly cgroup: string | undefined
-  /** Pipes that were made for this tree, as /proc/PID/fd names them: whoever holds one belongs to it. */
-  readonly pipes: ReadonlySet<string>
+  /** Pipes or terminal that were made for this tree, as /proc/PID/fd names them: whoever holds one belongs to it. */
+  readonly stdio: ReadonlySet<string>
 }
 
 /** SIGHUP to all and a moment to obey when `hangup`, then SIGKILL until none is left. Resolves when all are gone, or given up on. */
@@ -47,20 +47,20 @@ export async function endTree(deps: OciRuntimeDeps, tree: Tree, hangup: boolean)
   }
 }
 
-// Whoever forked twice is init's child, in a session of its own; what it kept are the pipes.
-function strays(deps: OciRuntimeDeps, { cgroup, pipes }: Tree): readonly ProcessIdentity[] {
-  if (cgroup === undefined || cgroup === '/' || pipes.size === 0) return []
+// Whoever forked twice is init's child, in a session of its own; what it kept is its stdio.
+function strays(deps: OciRuntimeDeps, { cgroup, stdio }: Tree): readonly ProcessIdentity[] {
+  if (cgroup === undefined || cgroup === '/' || stdio.size === 0) return []
   return deps.cgroups
     .processes(cgroup)
-    .filter((pid) => pipesOf(pid).some((pipe) => pipes.has(pipe)))
+    .filter((pid) => stdioOf(pid).some((name) => stdio.has(name)))
     .flatMap((pid) => deps.processes.identify(pid) ?? [])
 }
 
-/** The pipes among the first three descriptors of a process. Gone already: none. */
-export function pipesOf(pid: number): readonly string[] {
+/** Pipes and terminals among the first three descriptors of a process. Gone already: none. */
+export function stdioOf(pid: number): readonly string[] {
   return [0, 1, 2]
     .map((fd) => unlessErrno(['ENOENT', 'ESRCH', 'EACCES'], () => readlinkSync(`/proc/${pid}/fd/${fd}`), ''))
-    .filter((target) => target.startsWith('pipe:'))
+    .filter((target) => target.startsWith('pipe:') || target.startsWith('/dev/pts/'))
 }
 
 /** The name that /proc/PID/fd gives to the pipe of which `fd` is one end. */
