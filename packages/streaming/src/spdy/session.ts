@@ -1,5 +1,6 @@
 // One SPDY/3.1 connection, either role: streams, flow control both ways, hard limits.
-import { codeOf, invalid } from '@coracle/base/errors'
+import { codeOf, explain, invalid } from '@coracle/base/errors'
+import { logger } from '@coracle/base/log'
 import { Channel, type ChannelOwner, sessionGone } from '../channel.ts'
 import { Intake } from '../intake.ts'
 import { Outbox, TURN_BYTES } from '../outbox.ts'
@@ -25,6 +26,8 @@ export interface SpdyHandler {
   /** Once; every stream has failed before. */
   closed(reason: string): void
 }
+
+const log = logger('streaming')
 
 /** Replies that the peer does not read: over this, it is read no further either. */
 const REPLY_BACKLOG_BYTES = 2 * 1024 * 1024
@@ -139,13 +142,15 @@ export class SpdySession {
     if (this.#isPeers(stream.id)) this.#peerStreams--
   }
 
-  #close(reason: string): void {
+  /** `lastWords`: something was written that the peer should still get. */
+  #close(reason: string, lastWords = false): void {
     if (this.#closed) return
     this.#closed = true
     clearTimeout(this.#finishTimer)
     this.#intake.stop()
     this.#outbox.clear()
-    this.#wire.destroy()
+    if (lastWords) this.#wire.end(LINGER_MS)
+    else this.#wire.destroy()
     const error = sessionGone(reason)
     for (const stream of this.#streams.values()) stream.sessionClosed(error)
     this.#streams.clear()
@@ -161,10 +166,11 @@ export class SpdySession {
       this.#parser.push(chunk)
       this.#checkReplies()
     } catch (err) {
-      // Only violations of the protocol are the peer's fault; anything else is a bug of ours and goes on up.
-      if (codeOf(err) !== 'invalid_argument') throw err
-      this.#wire.write([frames.goAway(this.#lastPeerStreamId, frames.goAwayStatus.protocolError)])
-      this.#close(err instanceof Error ? err.message : String(err))
+      const violation = codeOf(err) === 'invalid_argument'
+      if (!violation) log.error('spdy session failed', { error: explain(err) })
+      const { protocolError, internalError } = frames.goAwayStatus
+      this.#wire.write([frames.goAway(this.#lastPeerStreamId, violation ? protocolError : internalError)])
+      this.#close(explain(err), true)
     }
   }
 

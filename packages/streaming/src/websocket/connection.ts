@@ -1,6 +1,7 @@
 // One WebSocket connection, either role, after its handshake: messages out and in, ping, close.
 import { randomFillSync } from 'node:crypto'
-import { codeOf } from '@coracle/base/errors'
+import { codeOf, explain } from '@coracle/base/errors'
+import { logger } from '@coracle/base/log'
 import { Intake } from '../intake.ts'
 import type { Wire } from '../wire.ts'
 import { applyMask, opcode, WebSocketParser } from './parser.ts'
@@ -14,6 +15,8 @@ export interface WebSocketHandler {
 }
 
 export const closeCode = { normal: 1000, goingAway: 1001, protocolError: 1002, internal: 1011 } as const
+
+const log = logger('streaming')
 
 const REPLY_BACKLOG_BYTES = 2 * 1024 * 1024
 /** After our close frame the peer may answer and close first. */
@@ -55,9 +58,10 @@ export class WebSocketConnection {
           parser.push(chunk)
           this.#checkReplies()
         } catch (err) {
-          if (codeOf(err) !== 'invalid_argument') throw err
-          this.close(closeCode.protocolError)
-          this.#closed(err instanceof Error ? err.message : String(err))
+          const violation = codeOf(err) === 'invalid_argument'
+          if (!violation) log.error('websocket session failed', { error: explain(err) })
+          this.close(violation ? closeCode.protocolError : closeCode.internal)
+          this.#closed(explain(err))
           this.#wire.end(LINGER_MS)
         }
       },

@@ -147,14 +147,14 @@ export function applyMask(data: Buffer, header: Buffer, maskAt: number, offset: 
   // Up to the next 4-byte boundary of memory one by one, then words: the loop is what limits upload speed.
   const head = Math.min(data.length, (4 - (data.byteOffset & 3)) & 3)
   for (let i = 0; i < head; i++) data[i] = (data[i] as number) ^ mask(i)
-  const words = new Uint32Array(data.buffer, data.byteOffset + head, (data.length - head) >>> 2)
-  wordMask[0] = mask(head)
-  wordMask[1] = mask(head + 1)
-  wordMask[2] = mask(head + 2)
-  wordMask[3] = mask(head + 3)
-  const word = wordView[0] as number // four bytes make one word
-  for (let i = 0; i < words.length; i++) words[i] = (words[i] as number) ^ word
-  for (let i = head + words.length * 4; i < data.length; i++) data[i] = (data[i] as number) ^ mask(i)
+  const wordCount = (data.length - head) >>> 2
+  if (wordCount > 0) {
+    for (let i = 0; i < 4; i++) wordMask[i] = mask(head + i)
+    const word = wordView[0] as number // four bytes make one word
+    const words = new Uint32Array(data.buffer, data.byteOffset + head, wordCount)
+    for (let i = 0; i < wordCount; i++) words[i] = (words[i] as number) ^ word
+  }
+  for (let i = head + wordCount * 4; i < data.length; i++) data[i] = (data[i] as number) ^ mask(i)
 }
 
 const wordMask = new Uint8Array(4)
