@@ -1,1 +1,5 @@
+export { createImages, type ReloadableImages } from './create-images.ts'
 export type * from './images.ts'
+export type { ImagesDeps, ImagesOptions } from './options.ts'
+export type { RegistriesConfig } from './registry/endpoints.ts'
+export { RegistryError, type RegistryFailure } from './registry/errors.ts'

@@ -1,0 +1,122 @@
+import { availableParallelism } from 'node:os'
+import { notFound } from '@coracle/base/errors'
+import { collectLayers, sweep } from './collect.ts'
+import type { Image, Images } from './images.ts'
+import { findImage, findName, matchesAny, namesRemovedWith } from './names.ts'
+import { type ImagesDeps, type ImagesOptions, withDefaults } from './options.ts'
+import { Puller } from './pull.ts'
+import type { RegistriesConfig } from './registry/endpoints.ts'
+import { RootfsStore } from './rootfs.ts'
+import type { StoredImage } from './store/index.ts'
+import { openStore, type Store } from './store/store.ts'
+import { createUnpackPool } from './unpack/pool.ts'
+import { createContainerUsage, imageUsage } from './usage.ts'
+
+const workerIdleMs = 3000
+
+/** Images with what a reload can change. */
+export interface ReloadableImages extends Images {
+  setRegistries(registries: RegistriesConfig): void
+}
+
+/**
+ * Opens the store below `options.root`. One process at a time may have it open.
+ * Throws `failed_precondition` when it was written by a newer version.
+ */
+export async function createImages(options: ImagesOptions, deps: ImagesDeps): Promise<ReloadableImages> {
+  const settings = withDefaults(options, availableParallelism())
+  const store = openStore(settings, deps)
+  const pool = createUnpackPool({
+    processes: deps.processes,
+    stagingDirectory: store.layout.staging,
+    maxWorkers: settings.unpackWorkers,
+    idleMs: workerIdleMs,
+  })
+  let { registries, pinned } = settings
+  const puller = new Puller({ store, pool, settings }, () => registries)
+  const rootfs: RootfsStore = new RootfsStore({
+    store,
+    host: deps,
+    settings,
+    onReleased: () => void collectLayers(store, rootfs),
+  })
+  const containerUsage = createContainerUsage(store, deps.paths)
+  const views = new ImageViews(store, () => pinned)
+
+  return {
+    async pull(request, signal) {
+      const id = await puller.pull(request, signal)
+      const image = store.index.image(id)
+      // Removed in the moment between: the removal came later and wins.
+      if (image === undefined) throw notFound(`image ${id} was removed while it was pulled`)
+      return views.of(image)
+    },
+    list: () => [...store.index.images()].map((image) => views.of(image)),
+    find(name) {
+      const image = findImage(store.index, name)
+      return image === undefined ? undefined : views.of(image)
+    },
+    async remove(name) {
+      const image = findImage(store.index, name)
+      if (image === undefined) return
+      removeByName(store, image, name)
+      await store.index.flush()
+      await collectLayers(store, rootfs)
+    },
+    setPinned(patterns) {
+      pinned = patterns
+    },
+    setRegistries(changed) {
+      registries = changed
+    },
+    createRootfs: (key, image, signal) => rootfs.create(key, image, signal),
+    unmountRootfs: (key) => rootfs.unmount(key),
+    removeRootfs: (key) => rootfs.remove(key),
+    writableLayer: (key) => rootfs.writableLayer(key),
+    rootfsKeys: () => rootfs.keys(),
+    imageUsage: async () => imageUsage(store),
+    containerUsage,
+    recover: () => sweep(store, rootfs),
+    async close() {
+      await pool.close()
+      await store.trash.close()
+      store.database[Symbol.dispose]()
+    },
+  }
+}
+
+function removeByName({ index }: Store, image: StoredImage, text: string): void {
+  const name = findName(index, text)
+  const byId = name === undefined || name.image !== image.id
+  const removed = byId ? [] : namesRemovedWith(index, name)
+  const left = [...index.names()].filter((other) => other.image === image.id && !removed.includes(other.name))
+  if (byId || left.length === 0) index.removeImage(image.id)
+  else index.removeNames(removed)
+}
+
+class ImageViews {
+  readonly #store: Store
+  readonly #pinned: () => readonly string[]
+  constructor(store: Store, pinned: () => readonly string[]) {
+    this.#store = store
+    this.#pinned = pinned
+  }
+
+  of(image: StoredImage): Image {
+    const { index } = this.#store
+    const names = [...index.names()].filter((name) => name.image === image.id)
+    const tags = names.filter(({ kind }) => kind === 'tag').map(({ name }) => name)
+    const digests = names.filter(({ kind }) => kind === 'digest').map(({ name }) => name)
+    return Object.freeze({
+      id: image.id,
+      tags: Object.freeze(tags.sort()),
+      digests: Object.freeze(digests.sort()),
+      sizeBytes: image.sizeBytes,
+      pinned: matchesAny(this.#pinned(), [image.id, ...tags, ...digests]),
+      config: image.config,
+      get rawConfig() {
+        return index.rawConfig(image.id)
+      },
+    })
+  }
+}

@@ -1,0 +1,140 @@
+// Layers by diffID: each is downloaded and unpacked once, whoever asks, and becomes part of the store when it is whole and on disk.
+
+import { randomBytes } from 'node:crypto'
+import { mkdirSync, renameSync } from 'node:fs'
+import { open } from 'node:fs/promises'
+import { join } from 'node:path'
+import { codeOf } from '@coracle/base/errors'
+import { Limiter } from '@coracle/base/limiter'
+import { logger } from '@coracle/base/log'
+import { SingleFlight } from '@coracle/base/single-flight'
+import type { DiffId } from '@coracle/oci-spec/digest'
+import type { Descriptor } from '@coracle/oci-spec/image'
+import type { LayerProgress } from './images.ts'
+import type { Settings } from './options.ts'
+import type { RegistrySource } from './registry/client.ts'
+import type { LayerKey } from './store/index.ts'
+import type { Store } from './store/store.ts'
+import type { UnpackedLayer } from './unpack/messages.ts'
+import type { UnpackPool } from './unpack/pool.ts'
+
+const log = logger('image')
+
+export interface LayerRequest {
+  readonly diffId: DiffId
+  readonly blob: Descriptor
+  readonly source: RegistrySource
+  /** Limits one image's share. */
+  readonly perImage: Limiter
+  readonly onProgress: (state: LayerProgress['state'], downloadedBytes: number) => void
+}
+
+export interface LayersDeps {
+  readonly store: Store
+  readonly pool: UnpackPool
+  readonly settings: Settings
+}
+
+export class Layers {
+  readonly #deps: LayersDeps
+  readonly #flights = new SingleFlight<void>()
+  readonly #downloads: Limiter
+  readonly #listeners = new Map<string, Set<LayerRequest['onProgress']>>()
+
+  constructor(deps: LayersDeps) {
+    this.#deps = deps
+    this.#downloads = new Limiter(deps.settings.maxDownloads)
+  }
+
+  /** Resolves when the layer is in the store, durably. */
+  async ensure(request: LayerRequest, signal: AbortSignal): Promise<void> {
+    for (let tries = 1; ; tries++) {
+      if (this.#deps.store.index.layer(request.diffId) !== undefined) return request.onProgress('present', request.blob.size)
+      let own = false
+      try {
+        using _listening = this.#listen(request)
+        await this.#flights.join(request.diffId, signal, (flightSignal) => {
+          own = true
+          return this.#make(request, flightSignal)
+        })
+        return request.onProgress('done', request.blob.size)
+      } catch (err) {
+        signal.throwIfAborted()
+        // Somebody else's blob was bad, or a worker was killed: our own try is still due.
+        if (tries >= 3 || (own && codeOf(err) !== 'unavailable')) throw err
+        log.warn('layer is tried again', { diffId: request.diffId, error: String(err) })
+      }
+    }
+  }
+
+  #listen(request: LayerRequest): Disposable {
+    const key = request.diffId
+    const listeners = this.#listeners.get(key) ?? new Set()
+    this.#listeners.set(key, listeners.add(request.onProgress))
+    return {
+      [Symbol.dispose]: () => {
+        listeners.delete(request.onProgress)
+        if (listeners.size === 0 && this.#listeners.get(key) === listeners) this.#listeners.delete(key)
+      },
+    }
+  }
+
+  #tell(key: string, state: LayerProgress['state'], bytes: number): void {
+    for (const listener of this.#listeners.get(key) ?? []) listener(state, bytes)
+  }
+
+  #make(request: LayerRequest, signal: AbortSignal): Promise<void> {
+    return request.perImage.run(signal, () => this.#downloads.run(signal, () => this.#unpack(request, signal)))
+  }
+
+  async #unpack(request: LayerRequest, signal: AbortSignal): Promise<void> {
+    const { store, pool, settings } = this.#deps
+    const directory = randomBytes(8).toString('hex')
+    const path = join(store.layout.staging, directory)
+    mkdirSync(path, { mode: 0o755 })
+    this.#tell(request.diffId, 'downloading', 0)
+    const handle = pool.unpack(
+      { directory, source: request.source, blob: request.blob, diffId: request.diffId, limits: settings.limits },
+      {
+        signal,
+        onProgress: (bytes) => this.#tell(request.diffId, bytes < request.blob.size ? 'downloading' : 'unpacking', bytes),
+      },
+    )
+    try {
+      const layer = await handle.result
+      if (layer.warnings.length > 0)
+        log.warn('layer unpacked with warnings', { diffId: request.diffId, warnings: layer.warnings })
+      await store.sync()
+      signal.throwIfAborted()
+      await publishLayer(store, path, { key: request.diffId, blob: request.blob, layer })
+    } catch (err) {
+      void handle.settled
+        .then(() => store.trash.take(path))
+        .catch((late) => log.warn('staging not removed', { path, error: String(late) }))
+      throw err
+    }
+  }
+}
+
+export interface FinishedLayer {
+  readonly key: LayerKey
+  readonly blob: Pick<Descriptor, 'digest' | 'size'>
+  readonly layer: UnpackedLayer
+}
+
+/** Moves a directory, whose content is on disk, to its place, makes that durable, and only then records it. */
+export async function publishLayer(store: Store, path: string, { key, blob, layer }: FinishedLayer): Promise<void> {
+  const number = store.index.nextNumber()
+  renameSync(path, store.layout.layer(number))
+  await using parent = await open(store.layout.layers, 'r')
+  await parent.sync()
+  store.index.addLayer({
+    key,
+    number,
+    blobDigest: blob.digest,
+    blobBytes: blob.size,
+    usedBytes: layer.usedBytes,
+    inodes: layer.inodes,
+    impliedDirectories: layer.impliedDirectories,
+  })
+}

@@ -1,0 +1,55 @@
+import type { Mounts, Paths, Processes } from '@coracle/host'
+import type { RegistriesConfig } from './registry/endpoints.ts'
+import type { ExtractLimits } from './unpack/extract.ts'
+
+export interface ImagesOptions {
+  /** What survives a reboot: the index, layers, writable layers. One file system. */
+  readonly root: string
+  /** What does not: mount points. */
+  readonly state: string
+  readonly registries?: RegistriesConfig
+  /** Default 3. */
+  readonly maxDownloadsPerImage?: number
+  /** Default 16. */
+  readonly maxDownloads?: number
+  /** Processes that unpack. Default: as many as there are cores, at most 4. */
+  readonly unpackWorkers?: number
+  /** A pull ends on its own when nothing comes for this long. Default 60000. */
+  readonly stallTimeoutMs?: number
+  /** First pause before asking a registry again. Default 500. */
+  readonly retryBaseMs?: number
+  /** Images that are never collected: exact, `prefix*`, `*substring*`. */
+  readonly pinned?: readonly string[]
+  readonly limits?: Partial<ExtractLimits>
+  /** Writable layers are not synced when they are unmounted: after a power loss they may be gone, as their containers are. Default true. */
+  readonly volatileRootfs?: boolean
+}
+
+export type Settings = Required<Omit<ImagesOptions, 'limits'>> & { readonly limits: ExtractLimits }
+
+/** The parts of the host that images need. */
+export interface ImagesDeps {
+  readonly mounts: Mounts
+  readonly paths: Paths
+  readonly processes: Processes
+}
+
+export function withDefaults(options: ImagesOptions, cores: number): Settings {
+  return {
+    registries: {},
+    maxDownloadsPerImage: 3,
+    maxDownloads: 16,
+    unpackWorkers: Math.min(4, Math.max(1, cores)),
+    stallTimeoutMs: 60_000,
+    retryBaseMs: 500,
+    pinned: [],
+    volatileRootfs: true,
+    ...options,
+    limits: {
+      maxEntries: 5_000_000,
+      maxUnpackedBytes: 64 * 1024 ** 3,
+      reserveBytes: 64 * 1024 ** 2,
+      ...options.limits,
+    },
+  }
+}

@@ -1,0 +1,189 @@
+// From a reference to an image in the store: resolve, fetch config, unpack layers side by side, record.
+import { CodedError, explain, failed } from '@coracle/base/errors'
+import { Limiter } from '@coracle/base/limiter'
+import { logger } from '@coracle/base/log'
+import { SingleFlight } from '@coracle/base/single-flight'
+import { digestOf, type ImageId } from '@coracle/oci-spec/digest'
+import type { Descriptor, ImageConfig, Platform } from '@coracle/oci-spec/image'
+import { maxConfigBytes, parseImageConfig } from '@coracle/oci-spec/image-config'
+import { hostPlatform, normalisePlatform } from '@coracle/oci-spec/platform'
+import { formatReference } from '@coracle/oci-spec/reference'
+import type { LayerProgress, PullProgress, PullRequest } from './images.ts'
+import { mendDirectories } from './implied-directories.ts'
+import { Layers, type LayersDeps } from './layers.ts'
+import { namesOf } from './names.ts'
+import { loadAuthorities } from './registry/authorities.ts'
+import { createRegistryClient, type RegistryClient, type RegistrySource } from './registry/client.ts'
+import { endpointsOf, type RegistriesConfig } from './registry/endpoints.ts'
+import { RegistryError } from './registry/errors.ts'
+import { fetchBlob, type ResolvedManifest, resolveManifest } from './registry/manifests.ts'
+import { leaseLayers } from './store/store.ts'
+import { registryErrorIn } from './unpack/messages.ts'
+
+const log = logger('image')
+
+export class Puller {
+  readonly #deps: LayersDeps
+  readonly #registries: () => RegistriesConfig
+  readonly #layers: Layers
+  readonly #flights = new SingleFlight<ImageId>()
+  readonly #progress = new Map<string, Set<(progress: PullProgress) => void>>()
+
+  constructor(deps: LayersDeps, registries: () => RegistriesConfig) {
+    this.#deps = deps
+    this.#registries = registries
+    this.#layers = new Layers(deps)
+  }
+
+  /** Joins an equal pull in flight; equal means the same name, platform and credentials. */
+  async pull(request: PullRequest, signal: AbortSignal): Promise<ImageId> {
+    const name = formatReference(request.reference)
+    const platform = normalisePlatform(request.platform ?? hostPlatform())
+    const key = digestOf(JSON.stringify([name, platform, request.credentials ?? null]))
+    const listeners = this.#progress.get(key) ?? new Set()
+    if (request.onProgress) this.#progress.set(key, listeners.add(request.onProgress))
+    try {
+      return await this.#flights.join(key, signal, (flightSignal) => {
+        const tell = (layers: readonly LayerProgress[]) => {
+          for (const listener of this.#progress.get(key) ?? []) listener({ image: name, layers })
+        }
+        return this.#pull({ request, name, platform, tell, signal: flightSignal })
+      })
+    } catch (err) {
+      signal.throwIfAborted()
+      throw pullFailed(name, err)
+    } finally {
+      if (request.onProgress) listeners.delete(request.onProgress)
+      if (listeners.size === 0 && this.#progress.get(key) === listeners) this.#progress.delete(key)
+    }
+  }
+
+  async #pull(pull: Pull): Promise<ImageId> {
+    const { request, name, signal } = pull
+    const startedAt = performance.now()
+    this.#deps.pool.warm()
+    const source = await this.#source(request)
+    const client = createRegistryClient(source)
+    try {
+      const limits = { signal, stallMs: source.stallTimeoutMs }
+      const resolved = await resolveManifest(client, { reference: request.reference, platform: pull.platform }, limits)
+      // The brand holds: the config's digest is what an image id is.
+      const id = resolved.manifest.config.digest as ImageId
+      const names = namesOf(request.reference, resolved.topDigest, id)
+      const { index } = this.#deps.store
+      if (index.image(id) !== undefined) index.addNames(names)
+      else await this.#fetch(pull, { source, client, resolved, id })
+      await index.flush()
+      log.info('image pulled', { image: name, id, ms: Math.round(performance.now() - startedAt) })
+      return id
+    } finally {
+      client.close()
+    }
+  }
+
+  async #fetch(pull: Pull, { source, client, resolved, id }: Fetch): Promise<void> {
+    const { store, settings } = this.#deps
+    const { manifest } = resolved
+    const limits = { signal: pull.signal, stallMs: source.stallTimeoutMs, maxBytes: maxConfigBytes }
+    const rawConfig = await fetchBlob(client, manifest.config, limits)
+    const config = parseImageConfig(rawConfig)
+    checkConfig(config, manifest.layers, pull.platform)
+    using _lease = leaseLayers(store, config.diffIds)
+    const layerSource = { ...source, authorizations: client.authorizations() }
+    const progress = progressOf(manifest.layers, pull.tell)
+    const perImage = new Limiter(settings.maxDownloadsPerImage)
+    const stop = new AbortController()
+    const signal = AbortSignal.any([pull.signal, stop.signal])
+    // The largest first: a small one is the better last. Equal layers are one.
+    const order = [...new Map(config.diffIds.map((diffId, i) => [diffId, i])).entries()].sort(
+      (a, b) => (manifest.layers[b[1]]?.size ?? 0) - (manifest.layers[a[1]]?.size ?? 0),
+    )
+    const work = order.map(([diffId, i]) =>
+      // As many layers as diffIDs: checked above.
+      this.#layers.ensure(
+        { diffId, blob: manifest.layers[i] as Descriptor, source: layerSource, perImage, onProgress: progress.of(i) },
+        signal,
+      ),
+    )
+    try {
+      await Promise.all(work)
+    } catch (err) {
+      stop.abort(err)
+      await Promise.allSettled(work)
+      throw err
+    }
+    const mended = await mendDirectories(store, config.diffIds)
+    using _mended = leaseLayers(store, mended)
+    pull.signal.throwIfAborted()
+    const sizeBytes = manifest.config.size + manifest.layers.reduce((sum, layer) => sum + layer.size, 0)
+    const image = { id, manifestDigest: resolved.manifestDigest, config, sizeBytes, layers: [...config.diffIds, ...mended] }
+    store.index.addImage(
+      { image, rawConfig, rawManifest: resolved.rawManifest },
+      namesOf(pull.request.reference, resolved.topDigest, id),
+    )
+  }
+
+  async #source({ reference, credentials }: PullRequest): Promise<RegistrySource> {
+    const { settings } = this.#deps
+    const registries = this.#registries()
+    const endpoints = endpointsOf(reference.registry, registries)
+    const authorities = await loadAuthorities(endpoints, registries)
+    return {
+      endpoints,
+      repository: reference.repository,
+      registries: { insecureHosts: registries.insecureHosts ?? [] },
+      stallTimeoutMs: settings.stallTimeoutMs,
+      retryBaseMs: settings.retryBaseMs,
+      ...(credentials === undefined ? {} : { credentials }),
+      ...(authorities === undefined ? {} : { authorities }),
+    }
+  }
+}
+
+interface Pull {
+  readonly request: PullRequest
+  readonly name: string
+  readonly platform: Platform
+  readonly tell: (layers: readonly LayerProgress[]) => void
+  readonly signal: AbortSignal
+}
+
+interface Fetch {
+  readonly source: RegistrySource
+  readonly client: RegistryClient
+  readonly resolved: ResolvedManifest
+  readonly id: ImageId
+}
+
+function checkConfig(config: ImageConfig, layers: readonly Descriptor[], wanted: Platform): void {
+  if (config.diffIds.length !== layers.length)
+    throw new CodedError('invalid_argument', `rootfs.diff_ids has ${config.diffIds.length} entries for ${layers.length} layers`)
+  if (layers.length === 0) throw new CodedError('invalid_argument', 'image has no layers: nothing in it could run')
+  const { os } = normalisePlatform(config.platform)
+  if (os !== wanted.os) throw new CodedError('failed_precondition', `image is for ${os}, not for ${wanted.os}`)
+}
+
+function progressOf(layers: readonly Descriptor[], tell: (layers: readonly LayerProgress[]) => void) {
+  const states: LayerProgress[] = layers.map(({ digest, size }) => ({
+    digest,
+    state: 'waiting',
+    downloadedBytes: 0,
+    totalBytes: size,
+  }))
+  tell([...states])
+  return {
+    of: (i: number) => (state: LayerProgress['state'], downloadedBytes: number) => {
+      // As many states as layers.
+      states[i] = { ...(states[i] as LayerProgress), state, downloadedBytes }
+      tell([...states])
+    },
+  }
+}
+
+// kubelet shows only the message, and knows this one word at its start.
+function pullFailed(name: string, err: unknown): CodedError {
+  const registry = registryErrorIn(err)
+  const unreachable = registry !== undefined && ['unavailable', 'dns', 'tls'].includes(registry.failure)
+  if (!unreachable) return failed(`pull image ${name}`, err)
+  return new RegistryError(registry.failure, `RegistryUnavailable: pull image ${name}: ${explain(err)}`)
+}

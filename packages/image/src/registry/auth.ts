@@ -1,0 +1,125 @@
+// Answers to 401: Basic, and Bearer tokens from the realm that the challenge names (distribution's token specification).
+import { isObject, parseJson } from '@coracle/base/parse-json'
+import type { Credentials } from '../images.ts'
+import { parseChallenges } from './challenge.ts'
+import { type Endpoint, isInsecure, type RegistriesConfig } from './endpoints.ts'
+import { failureOf, RegistryError } from './errors.ts'
+import { type HttpClient, readBody } from './http.ts'
+import type { Secrets } from './secrets.ts'
+
+export interface AuthDeps {
+  readonly http: HttpClient
+  readonly secrets: Secrets
+  readonly registries: RegistriesConfig
+  readonly stallMs: number
+}
+
+export interface AuthRequest {
+  readonly endpoint: Endpoint
+  readonly repository: string
+  /** The WWW-Authenticate header of the 401. */
+  readonly challenge: string
+  readonly credentials: Credentials | undefined
+  readonly signal: AbortSignal
+}
+
+const maxTokenBytes = 1024 * 1024
+
+/** The Authorization header that answers the challenge; undefined when nothing can. */
+export async function answerChallenge(deps: AuthDeps, request: AuthRequest): Promise<string | undefined> {
+  const challenges = parseChallenges(request.challenge)
+  const credentials = request.endpoint.isOrigin ? request.credentials : undefined
+  const bearer = challenges.find((challenge) => challenge.scheme === 'bearer' && challenge.parameters.has('realm'))
+  if (bearer !== undefined) return bearerToken(deps, request, { parameters: bearer.parameters, credentials })
+  if (!challenges.some((challenge) => challenge.scheme === 'basic')) return undefined
+  return basic(credentials)
+}
+
+export function basic(credentials: Credentials | undefined): string | undefined {
+  if (credentials?.username === undefined || credentials.password === undefined) return undefined
+  return `Basic ${Buffer.from(`${credentials.username}:${credentials.password}`).toString('base64')}`
+}
+
+interface TokenRequest {
+  readonly parameters: ReadonlyMap<string, string>
+  readonly credentials: Credentials | undefined
+}
+
+async function bearerToken(deps: AuthDeps, request: AuthRequest, token: TokenRequest): Promise<string> {
+  const realm = realmOf(deps, request.endpoint, token.parameters.get('realm') ?? '')
+  const scope = token.parameters.get('scope') ?? `repository:${request.repository}:pull`
+  const service = token.parameters.get('service')
+  const identity = token.credentials?.identityToken
+  if (identity !== undefined) {
+    const form = new URLSearchParams({ grant_type: 'refresh_token', client_id: 'coracle', scope, refresh_token: identity })
+    if (service !== undefined) form.set('service', service)
+    const answer = await exchange(deps, request, { realm, form })
+    if (answer !== undefined) return answer
+  }
+  const query = new URL(realm)
+  if (service !== undefined) query.searchParams.set('service', service)
+  query.searchParams.set('scope', scope)
+  if (token.credentials?.username) query.searchParams.set('account', token.credentials.username)
+  const authorization = basic(token.credentials)
+  const answer = await exchange(deps, request, { realm: query, ...(authorization === undefined ? {} : { authorization }) })
+  if (answer === undefined) throw new RegistryError('protocol', `token service ${realm.host} has no such page`)
+  return answer
+}
+
+// A token service may only be asked in plain text where the registry itself may be.
+function realmOf(deps: AuthDeps, endpoint: Endpoint, text: string): URL {
+  const realm = URL.parse(text)
+  const refused = (why: string) => new RegistryError('protocol', `${endpoint.host} names a token service ${why}: refused`)
+  if (realm === null || (realm.protocol !== 'https:' && realm.protocol !== 'http:')) throw refused('that is no http or https URL')
+  if (realm.username !== '' || realm.password !== '') throw refused('with credentials in its URL')
+  const plainIsFine = endpoint.insecure && (realm.host === endpoint.host || isInsecure(realm.host, deps.registries))
+  if (realm.protocol === 'http:' && !plainIsFine) throw refused('that speaks plain HTTP')
+  return realm
+}
+
+interface Exchange {
+  readonly realm: URL
+  readonly form?: URLSearchParams
+  readonly authorization?: string
+}
+
+// Undefined: the service does not know this method.
+async function exchange(
+  deps: AuthDeps,
+  request: AuthRequest,
+  { realm, form, authorization }: Exchange,
+): Promise<string | undefined> {
+  const response = await deps.http.send({
+    url: realm.href,
+    method: form === undefined ? 'GET' : 'POST',
+    headers: {
+      accept: 'application/json',
+      ...(authorization === undefined ? {} : { authorization }),
+      ...(form === undefined ? {} : { 'content-type': 'application/x-www-form-urlencoded' }),
+    },
+    ...(form === undefined ? {} : { body: form.toString() }),
+    insecure: request.endpoint.insecure,
+    signal: request.signal,
+  })
+  const body = await readBody(response, { host: realm.host, maxBytes: maxTokenBytes, stallMs: deps.stallMs })
+  const status = response.statusCode ?? 0
+  if (form !== undefined && (status === 404 || status === 405)) return undefined
+  if (status !== 200) {
+    const failure = status === 400 ? 'unauthorized' : failureOf(status)
+    throw new RegistryError(
+      failure,
+      `token service ${realm.host} answers ${status}: ${deps.secrets.redact(body.toString('utf8', 0, 1024))}`,
+      { status },
+    )
+  }
+  return tokenOf(deps, realm, body)
+}
+
+function tokenOf(deps: AuthDeps, realm: URL, body: Buffer): string {
+  const answer = parseJson(`answer of token service ${realm.host}`, body, { maxBytes: maxTokenBytes })
+  const token = isObject(answer) ? (answer['token'] ?? answer['access_token']) : undefined
+  if (typeof token !== 'string' || !/^[\x21-\x7e]+$/.test(token))
+    throw new RegistryError('protocol', `token service ${realm.host} answers without a token`)
+  deps.secrets.add(token)
+  return `Bearer ${token}`
+}

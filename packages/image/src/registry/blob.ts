@@ -1,0 +1,136 @@
+// A large blob as it comes: resumed by Range where the connection breaks, given up when nothing comes for too long. Not yet checked.
+import type { IncomingMessage } from 'node:http'
+import { monotonicMs } from '@coracle/base/clock'
+import { delay } from '@coracle/base/signals'
+import type { Descriptor } from '@coracle/oci-spec/image'
+import type { RegistryClient } from './client.ts'
+import { connectionFailed, RegistryError } from './errors.ts'
+
+export interface DownloadOptions {
+  readonly stallMs: number
+  readonly retryBaseMs: number
+  readonly signal: AbortSignal
+}
+
+// Fewer bytes than this in a stall period are no progress: one byte every ten seconds would take for ever.
+const progressBytes = 4096
+const resumeBytes = 1024 * 1024
+const maxTries = 5
+
+/** Yields exactly `descriptor.size` bytes, or throws. The consumer's own slowness never counts as the registry's. */
+export async function* downloadBlob(
+  client: RegistryClient,
+  descriptor: Descriptor,
+  options: DownloadOptions,
+): AsyncGenerator<Buffer> {
+  let offset = 0
+  let tries = 0
+  let triedAt = 0
+  while (offset < descriptor.size) {
+    try {
+      const { response, host } = await openAt(client, descriptor, offset, options.signal)
+      for await (const chunk of watched(response, host, options)) {
+        offset += chunk.length
+        if (offset > descriptor.size)
+          throw new RegistryError('corrupt', `${host} sends more than the ${descriptor.size} bytes of blob ${descriptor.digest}`)
+        yield chunk
+      }
+      if (offset < descriptor.size)
+        throw new RegistryError('unavailable', `${host} ended a blob after ${offset} of ${descriptor.size} bytes`)
+    } catch (err) {
+      options.signal.throwIfAborted()
+      if (!(err instanceof RegistryError) || err.failure !== 'unavailable') throw err
+      if (offset - triedAt >= resumeBytes) tries = 0
+      if (++tries >= maxTries) throw err
+      triedAt = offset
+      await delay(Math.min(options.retryBaseMs * 2 ** (tries - 1), options.stallMs), options.signal)
+    }
+  }
+}
+
+async function openAt(
+  client: RegistryClient,
+  descriptor: Descriptor,
+  offset: number,
+  signal: AbortSignal,
+): Promise<{ response: IncomingMessage; host: string }> {
+  const { response, endpoint } = await client.get({
+    path: `blobs/${descriptor.digest}`,
+    headers: offset === 0 ? {} : { range: `bytes=${offset}-` },
+    signal,
+  })
+  const fail = (why: string): RegistryError => {
+    response.destroy()
+    return new RegistryError('corrupt', `${endpoint.host} ${why} of blob ${descriptor.digest}`)
+  }
+  const encoding = response.headers['content-encoding']
+  if (encoding !== undefined && encoding !== 'identity') throw fail('encodes the bytes')
+  if (response.statusCode === 206) {
+    const range = /^bytes (\d+)-(\d+)\/(\d+|\*)$/.exec(response.headers['content-range'] ?? '')
+    const total = range?.[3] === '*' ? descriptor.size : Number(range?.[3])
+    if (range === null || Number(range[1]) !== offset || total !== descriptor.size)
+      throw fail('sends another range than the one asked for')
+    return { response, host: endpoint.host }
+  }
+  const length = response.headers['content-length']
+  if (length !== undefined && Number(length) !== descriptor.size)
+    throw fail(`sends ${length} instead of ${descriptor.size} bytes`)
+  // It sends everything again: what is known is skipped, and the digest at the end proves that it was the same.
+  if (offset > 0) await skip(response, offset)
+  return { response, host: endpoint.host }
+}
+
+async function skip(response: IncomingMessage, bytes: number): Promise<void> {
+  let left = bytes
+  for await (const chunk of response.iterator({ destroyOnReturn: false })) {
+    if (chunk.length > left) response.unshift(chunk.subarray(left))
+    left -= Math.min(left, chunk.length)
+    if (left === 0) return
+  }
+}
+
+async function* watched(response: IncomingMessage, host: string, options: DownloadOptions): AsyncGenerator<Buffer> {
+  let waiting = true
+  let waitedMs = 0
+  let since = monotonicMs()
+  let gained = 0
+  const stop = () => response.destroy(asError(options.signal.reason))
+  options.signal.addEventListener('abort', stop, { once: true })
+  // Time counts only while we wait: a slow disk on our side is no fault of the registry.
+  const settle = () => {
+    const now = monotonicMs()
+    if (waiting) waitedMs += now - since
+    since = now
+  }
+  const watchdog = setInterval(
+    () => {
+      settle()
+      if (waitedMs > options.stallMs)
+        response.destroy(new RegistryError('stalled', `${host} sent nothing for ${options.stallMs / 1000} s`))
+    },
+    Math.min(1000, options.stallMs / 4),
+  )
+  try {
+    for await (const chunk of response) {
+      settle()
+      waiting = false
+      gained += chunk.length
+      if (gained >= progressBytes) {
+        gained = 0
+        waitedMs = 0
+      }
+      yield chunk
+      settle()
+      waiting = true
+    }
+  } catch (err) {
+    options.signal.throwIfAborted()
+    throw connectionFailed(host, err)
+  } finally {
+    clearInterval(watchdog)
+    options.signal.removeEventListener('abort', stop)
+    response.destroy()
+  }
+}
+
+const asError = (reason: unknown): Error => (reason instanceof Error ? reason : new Error(String(reason)))

@@ -1,0 +1,71 @@
+// Failures of a registry, told apart so that kubelet can show the cause. Messages name the host; URLs and secrets never get into them.
+
+import { errnoOf } from '@coracle/base/errno'
+import { CodedError, type ErrorCode } from '@coracle/base/errors'
+
+export type RegistryFailure =
+  | 'unavailable'
+  | 'dns'
+  | 'tls'
+  | 'stalled'
+  | 'unauthorized'
+  | 'denied'
+  | 'not_found'
+  | 'rate_limited'
+  | 'protocol'
+  | 'corrupt'
+
+const codes: Readonly<Record<RegistryFailure, ErrorCode>> = {
+  // kubelet reads the reason RegistryUnavailable only from errors of this code.
+  unavailable: 'unknown',
+  dns: 'unknown',
+  tls: 'unknown',
+  stalled: 'deadline_exceeded',
+  unauthorized: 'unauthenticated',
+  denied: 'permission_denied',
+  not_found: 'not_found',
+  rate_limited: 'resource_exhausted',
+  protocol: 'unknown',
+  corrupt: 'data_loss',
+}
+
+export class RegistryError extends CodedError {
+  override readonly name = 'RegistryError'
+  readonly failure: RegistryFailure
+  /** HTTP status, where there was an answer. */
+  readonly status: number | undefined
+  constructor(failure: RegistryFailure, message: string, options: ErrorOptions & { readonly status?: number } = {}) {
+    super(codes[failure], message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.failure = failure
+    this.status = options.status
+  }
+}
+
+/** Whether the host, not the image, is the trouble: another mirror may do. */
+export const isUnavailable = (err: unknown): boolean =>
+  err instanceof RegistryError && ['unavailable', 'dns', 'tls', 'stalled', 'rate_limited'].includes(err.failure)
+
+const dnsErrors = new Set(['ENOTFOUND', 'EAI_AGAIN', 'EAI_FAIL', 'EAI_NODATA', 'EAI_NONAME'])
+
+/** A failed connection, as a RegistryError naming `host`. */
+export function connectionFailed(host: string, cause: unknown): RegistryError {
+  if (cause instanceof RegistryError) return cause
+  // Happy eyeballs: one error for each address.
+  const first = cause instanceof AggregateError ? cause.errors[0] : cause
+  const code = errnoOf(first) ?? ''
+  const why = first instanceof Error ? first.message : String(first)
+  if (dnsErrors.has(code)) return new RegistryError('dns', `look up ${host}: ${code}`)
+  if (code === 'ECONNREFUSED') return new RegistryError('unavailable', `connect to ${host}: connection refused`)
+  if (/^(ERR_TLS|ERR_SSL|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO|EPROTO|HOSTNAME_MISMATCH|ERR_OSSL)/.test(code))
+    return new RegistryError('tls', `TLS with ${host}: ${why} (${code})`)
+  return new RegistryError('unavailable', `talk to ${host}: ${code === '' || why.includes(code) ? why : `${why} (${code})`}`)
+}
+
+/** The failure that an HTTP status means. */
+export function failureOf(status: number): RegistryFailure {
+  if (status === 401) return 'unauthorized'
+  if (status === 403) return 'denied'
+  if (status === 404 || status === 410) return 'not_found'
+  if (status === 429) return 'rate_limited'
+  return status >= 500 ? 'unavailable' : 'protocol'
+}

@@ -1,0 +1,137 @@
+// From a reference to one platform's manifest: everything is fetched once and pinned by the digest of its bytes.
+
+import { createHash } from 'node:crypto'
+import { CodedError } from '@coracle/base/errors'
+import { quote } from '@coracle/base/ids'
+import { algorithmOf, type Digest, digestOf } from '@coracle/oci-spec/digest'
+import type { Descriptor, Index, Manifest, Platform } from '@coracle/oci-spec/image'
+import { maxManifestBytes, parseManifest } from '@coracle/oci-spec/manifest'
+import { acceptedManifests } from '@coracle/oci-spec/media-type'
+import { formatPlatform, selectPlatform } from '@coracle/oci-spec/platform'
+import type { Reference } from '@coracle/oci-spec/reference'
+import type { RegistryClient } from './client.ts'
+import { RegistryError } from './errors.ts'
+import { readBody } from './http.ts'
+
+export interface ResolvedManifest {
+  /** Of what the reference names, an index or a manifest. */
+  readonly topDigest: Digest
+  readonly manifestDigest: Digest
+  readonly manifest: Manifest
+  readonly rawManifest: Buffer
+}
+
+export interface FetchLimits {
+  readonly signal: AbortSignal
+  readonly stallMs: number
+}
+
+/** Throws `not_found` naming the platforms when an index has none that fits. */
+export async function resolveManifest(
+  client: RegistryClient,
+  target: { readonly reference: Reference; readonly platform: Platform },
+  limits: FetchLimits,
+): Promise<ResolvedManifest> {
+  const { reference, platform } = target
+  const top = await fetchManifest(
+    client,
+    { name: reference.digest ?? reference.tag ?? 'latest', digest: reference.digest },
+    limits,
+  )
+  let found = top
+  // One index inside another is allowed for, no more.
+  for (let depth = 0; found.document.kind === 'index'; depth++) {
+    if (depth === 2) throw new CodedError('invalid_argument', 'index is nested deeper than 2 levels')
+    const chosen = choose(found.document, platform)
+    found = await fetchManifest(client, { name: chosen.digest, digest: chosen.digest, descriptor: chosen }, limits)
+  }
+  return { topDigest: top.digest, manifestDigest: found.digest, manifest: found.document, rawManifest: found.bytes }
+}
+
+function choose(index: Index, platform: Platform): Descriptor {
+  const chosen = selectPlatform(index.manifests, platform)
+  if (chosen !== undefined) return chosen
+  const [only] = index.manifests
+  // An index of one that does not say for which platform: its config will tell.
+  if (index.manifests.length === 1 && only !== undefined && only.platform === undefined) return only
+  const offered = [...new Set(index.manifests.map((entry) => (entry.platform ? formatPlatform(entry.platform) : 'unnamed')))]
+  throw new CodedError(
+    'not_found',
+    `no image for platform ${formatPlatform(platform)}: the index offers ${quote(offered.join(', '))}`,
+  )
+}
+
+interface Wanted {
+  readonly name: string
+  readonly digest: Digest | undefined
+  readonly descriptor?: Descriptor
+}
+
+async function fetchManifest(
+  client: RegistryClient,
+  wanted: Wanted,
+  { signal, stallMs }: FetchLimits,
+): Promise<{ digest: Digest; document: Manifest | Index; bytes: Buffer }> {
+  const { response, endpoint } = await client.get({
+    path: `manifests/${wanted.name}`,
+    headers: { accept: acceptedManifests },
+    signal,
+  })
+  const bytes = await readBody(response, { host: endpoint.host, maxBytes: maxManifestBytes, stallMs })
+  const digest = digestIn(bytes, wanted.digest)
+  if (wanted.digest !== undefined && digest !== wanted.digest)
+    throw new RegistryError('corrupt', `${endpoint.host} sends a manifest with the digest ${digest}, not ${wanted.digest}`)
+  if (wanted.descriptor !== undefined && wanted.descriptor.size !== bytes.length)
+    throw new RegistryError(
+      'corrupt',
+      `${endpoint.host} sends a manifest of ${bytes.length} bytes, not ${wanted.descriptor.size}`,
+    )
+  const claimed = response.headers['docker-content-digest']
+  if (typeof claimed === 'string' && claimed.startsWith('sha256:') && digest.startsWith('sha256:') && claimed !== digest)
+    throw new RegistryError(
+      'corrupt',
+      `${endpoint.host} says its manifest has the digest ${quote(claimed)}, its bytes have ${digest}`,
+    )
+  const looksHtml = /^\s*</.test(bytes.toString('latin1', 0, 64))
+  if (looksHtml)
+    throw new RegistryError(
+      'protocol',
+      `${endpoint.host} answers with a page, not a manifest: ${client.secrets.redact(bytes.toString('utf8', 0, 128))}`,
+    )
+  return { digest, document: parseManifest(bytes, response.headers['content-type'] ?? wanted.descriptor?.mediaType), bytes }
+}
+
+/** The digest of `bytes` by the algorithm of `like`, sha256 without it. */
+export function digestIn(bytes: Uint8Array, like: Digest | undefined): Digest {
+  if (like === undefined || algorithmOf(like) === 'sha256') return digestOf(bytes)
+  // The brand holds: a hash is what parseDigest would accept.
+  return `sha512:${createHash('sha512').update(bytes).digest('hex')}` as Digest
+}
+
+/** A small blob, checked by size and digest. */
+export async function fetchBlob(
+  client: RegistryClient,
+  descriptor: Descriptor,
+  limits: FetchLimits & { maxBytes: number },
+): Promise<Buffer> {
+  if (descriptor.size > limits.maxBytes)
+    throw new CodedError(
+      'invalid_argument',
+      `blob ${descriptor.digest} of ${descriptor.size} bytes is larger than ${limits.maxBytes}`,
+    )
+  const { response, endpoint } = await client.get({ path: `blobs/${descriptor.digest}`, signal: limits.signal })
+  if (response.headers['content-encoding'] !== undefined && response.headers['content-encoding'] !== 'identity') {
+    response.destroy()
+    throw new RegistryError('protocol', `${endpoint.host} sends a blob with a Content-Encoding`)
+  }
+  const bytes = await readBody(response, { host: endpoint.host, maxBytes: descriptor.size, stallMs: limits.stallMs })
+  if (bytes.length !== descriptor.size)
+    throw new RegistryError(
+      'corrupt',
+      `${endpoint.host} sends ${bytes.length} bytes of blob ${descriptor.digest}, not ${descriptor.size}`,
+    )
+  const digest = digestIn(bytes, descriptor.digest)
+  if (digest !== descriptor.digest)
+    throw new RegistryError('corrupt', `${endpoint.host} sends bytes with the digest ${digest} as blob ${descriptor.digest}`)
+  return bytes
+}

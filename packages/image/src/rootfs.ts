@@ -1,0 +1,138 @@
+// Root file systems: an overlay of an image's layers with a directory of the container's own on top. The container's directory is the
+// record: it says which layers it uses, and moving it away is the removal.
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { isErrno, unlessErrno } from '@coracle/base/errno'
+import { CodedError, doing, failed, notFound } from '@coracle/base/errors'
+import { parseComponent } from '@coracle/base/ids'
+import type { ImageId } from '@coracle/oci-spec/digest'
+import type { Rootfs } from './images.ts'
+import type { ImagesDeps, Settings } from './options.ts'
+import type { LayerKey } from './store/index.ts'
+import type { Store } from './store/store.ts'
+
+interface RootfsRecord {
+  readonly image: ImageId
+  readonly layers: readonly LayerKey[]
+  /** Numbers of the layers: known even if the index is lost. */
+  readonly numbers: readonly number[]
+}
+
+export interface RootfsDeps {
+  readonly store: Store
+  readonly host: ImagesDeps
+  readonly settings: Settings
+  /** Called when a container no longer needs its layers. */
+  readonly onReleased: () => void
+}
+
+const recordFile = 'layers.json'
+const upper = 'fs'
+
+export class RootfsStore {
+  readonly #deps: RootfsDeps
+  readonly #records = new Map<string, RootfsRecord>()
+  readonly #fixedOptions: readonly string[]
+
+  constructor(deps: RootfsDeps) {
+    this.#deps = deps
+    this.#fixedOptions = overlayOptions(deps.settings.volatileRootfs)
+    for (const key of readdirSync(deps.store.layout.containers)) this.#records.set(key, this.#read(key))
+  }
+
+  async create(key: string, image: ImageId, signal: AbortSignal): Promise<Rootfs> {
+    parseComponent('root file system key', key)
+    signal.throwIfAborted()
+    // A try that was cut short.
+    if (this.#records.has(key)) await this.remove(key)
+    signal.throwIfAborted()
+    const { store, host } = this.#deps
+    const stored = store.index.image(image)
+    if (stored === undefined) throw notFound(`image ${image} is not in the store`)
+    const numbers = stored.layers.map((layer) => store.index.layer(layer)?.number)
+    if (numbers.includes(undefined)) throw new CodedError('data_loss', `image ${image} has lost a layer: pull it again`)
+    const record: RootfsRecord = { image, layers: stored.layers, numbers: numbers as number[] }
+    const target = this.#target(key)
+    this.#records.set(key, record)
+    try {
+      this.#makeDirectories(key, record)
+      mkdirSync(target, { recursive: true, mode: 0o755 })
+      host.mounts.mount({ type: 'overlay', source: 'overlay', destination: target, options: this.#options(key, record) })
+    } catch (err) {
+      await this.remove(key)
+      throw failed(`make the root file system of ${key}`, noSpace(err))
+    }
+    return { path: target }
+  }
+
+  async unmount(key: string): Promise<void> {
+    const target = this.#target(parseComponent('root file system key', key))
+    await this.#deps.host.mounts.unmount(target)
+    unlessErrno(['ENOENT'], () => rmdirSync(target), undefined)
+  }
+
+  async remove(key: string): Promise<void> {
+    await this.unmount(key)
+    await doing(`remove the writable layer of ${key}`, () => this.#deps.store.trash.take(this.#directory(key)))
+    if (this.#records.delete(key)) this.#deps.onReleased()
+  }
+
+  writableLayer = (key: string): string => join(this.#directory(parseComponent('root file system key', key)), upper)
+  keys = (): readonly string[] => [...this.#records.keys()]
+
+  /** Layers in use, and the numbers of their directories. */
+  inUse(): { readonly keys: ReadonlySet<LayerKey>; readonly numbers: ReadonlySet<number> } {
+    const records = [...this.#records.values()]
+    return { keys: new Set(records.flatMap(({ layers }) => layers)), numbers: new Set(records.flatMap(({ numbers }) => numbers)) }
+  }
+
+  #directory = (key: string): string => join(this.#deps.store.layout.containers, key)
+  #target = (key: string): string => join(this.#deps.store.layout.mounts, key)
+
+  #makeDirectories(key: string, record: RootfsRecord): void {
+    const directory = this.#directory(key)
+    mkdirSync(directory, { mode: 0o700 })
+    writeFileSync(join(directory, recordFile), JSON.stringify(record), { mode: 0o600 })
+    mkdirSync(join(directory, upper), { mode: 0o755 })
+    mkdirSync(join(directory, 'work'), { mode: 0o700 })
+  }
+
+  #options(key: string, { numbers }: RootfsRecord): readonly string[] {
+    const { layout } = this.#deps.store
+    const directory = this.#directory(key)
+    const lower = numbers.toReversed().map((number) => escaped(layout.layer(number)))
+    return [
+      `lowerdir=${lower.join(':')}`,
+      `upperdir=${escaped(join(directory, upper))}`,
+      `workdir=${escaped(join(directory, 'work'))}`,
+      ...this.#fixedOptions,
+    ]
+  }
+
+  // Cut short before it was written: nothing was mounted yet, so no layer is held.
+  #read(key: string): RootfsRecord {
+    try {
+      // Our own file.
+      return JSON.parse(readFileSync(join(this.#directory(key), recordFile), 'utf8')) as RootfsRecord
+    } catch (err) {
+      if (!(err instanceof SyntaxError) && !isErrno(err, 'ENOENT', 'ENOTDIR')) throw err
+      return { image: '' as ImageId, layers: [], numbers: [] }
+    }
+  }
+}
+
+// Separators of overlay's and mount's own words.
+const escaped = (path: string): string => path.replace(/[\\:,]/g, (character) => `\\${character}`)
+
+function overlayOptions(isVolatile: boolean): readonly string[] {
+  const parameters = '/sys/module/overlay/parameters'
+  // Not loaded yet: every kernel that we run on knows them.
+  const knows = (name: string): boolean => !existsSync(parameters) || existsSync(join(parameters, name))
+  return [
+    ...['index', 'redirect_dir', 'metacopy'].filter(knows).map((name) => `${name}=off`),
+    ...(isVolatile ? ['volatile'] : []),
+  ]
+}
+
+const noSpace = (err: unknown): unknown =>
+  isErrno(err, 'ENOSPC', 'EDQUOT') ? new CodedError('resource_exhausted', 'no space left', { cause: err }) : err

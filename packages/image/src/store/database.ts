@@ -1,0 +1,133 @@
+// The image index in SQLite (https://sqlite.org/wal.html). Writes are made in WAL mode without a sync of their own and become durable
+// by `flush`, which syncs the log off the main thread: the guarantee of synchronous=FULL without stopping the event loop for a disk.
+import { closeSync, existsSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
+import { open } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { DatabaseSync, type SQLOutputValue, type StatementSync } from 'node:sqlite'
+import { CodedError } from '@coracle/base/errors'
+import { logger } from '@coracle/base/log'
+
+const log = logger('image')
+const schemaVersion = 1
+// Given up when the disk is full, so that images can be removed then.
+const ballastBytes = 1024 * 1024
+
+const schema = `
+  CREATE TABLE layers (
+    diff_id TEXT PRIMARY KEY, number INTEGER NOT NULL UNIQUE, blob_digest TEXT NOT NULL, blob_bytes INTEGER NOT NULL,
+    used_bytes INTEGER NOT NULL, inodes INTEGER NOT NULL, implied TEXT NOT NULL, created_at INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE images (
+    id TEXT PRIMARY KEY, manifest_digest TEXT NOT NULL, manifest BLOB NOT NULL, config BLOB NOT NULL,
+    size_bytes INTEGER NOT NULL, layers TEXT NOT NULL, pulled_at INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE names (
+    name TEXT PRIMARY KEY, kind TEXT NOT NULL CHECK (kind IN ('tag', 'digest')), repository TEXT NOT NULL,
+    by_tag INTEGER NOT NULL, image TEXT NOT NULL REFERENCES images (id)
+  ) STRICT, WITHOUT ROWID;
+`
+
+export type Row = Record<string, SQLOutputValue>
+
+export interface Database extends Disposable {
+  all(sql: string, ...values: (string | number | Uint8Array)[]): readonly Row[]
+  /** All or nothing. Works on a full disk as long as the ballast lasts. */
+  write(changes: (run: (sql: string, ...values: (string | number | Uint8Array)[]) => void) => void): void
+  /** Resolves when everything written so far would survive a power loss. */
+  flush(): Promise<void>
+}
+
+/** Opens or makes the index. A damaged one is moved aside and begun anew: images can be pulled again. */
+export function openDatabase(path: string): Database {
+  let db: DatabaseSync
+  try {
+    db = open1(path)
+  } catch (err) {
+    if (err instanceof CodedError && err.code === 'failed_precondition') throw err
+    const aside = `${path}.damaged-${Date.now()}`
+    log.error('image index is damaged: moved aside, images have to be pulled again', { path, aside, error: String(err) })
+    for (const suffix of ['', '-wal', '-shm']) if (existsSync(path + suffix)) renameSync(path + suffix, aside + suffix)
+    db = open1(path)
+  }
+  const ballast = join(dirname(path), 'ballast')
+  const statements = new Map<string, StatementSync>()
+  const prepare = (sql: string): StatementSync => {
+    let statement = statements.get(sql)
+    if (statement === undefined) {
+      statement = db.prepare(sql)
+      statements.set(sql, statement)
+    }
+    return statement
+  }
+  const transaction = (changes: Parameters<Database['write']>[0]) => {
+    db.exec('BEGIN IMMEDIATE')
+    try {
+      changes((sql, ...values) => void prepare(sql).run(...values))
+      db.exec('COMMIT')
+    } catch (err) {
+      if (db.isTransaction) db.exec('ROLLBACK')
+      throw err
+    }
+  }
+  refill(ballast)
+  return {
+    all: (sql, ...values) => prepare(sql).all(...values) as Row[],
+    write(changes) {
+      try {
+        transaction(changes)
+      } catch (err) {
+        if (!isFull(err)) throw err
+        rmSync(ballast, { force: true })
+        try {
+          transaction(changes)
+        } catch (again) {
+          throw isFull(again)
+            ? new CodedError('resource_exhausted', 'no space left to write the image index', { cause: again })
+            : again
+        }
+      }
+    },
+    async flush() {
+      await using log = await open(`${path}-wal`, 'r')
+      await log.datasync()
+      refill(ballast)
+    },
+    [Symbol.dispose]: () => db.close(),
+  }
+}
+
+function open1(path: string): DatabaseSync {
+  const db = new DatabaseSync(path, { allowExtension: false, timeout: 5000 })
+  try {
+    db.exec('PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA trusted_schema=OFF; PRAGMA journal_size_limit=16777216')
+    const version = Number(db.prepare('PRAGMA user_version').get()?.['user_version'] ?? 0)
+    if (version > schemaVersion)
+      throw new CodedError('failed_precondition', `${path} has schema version ${version}, this daemon knows ${schemaVersion}`)
+    const integrity = db.prepare('PRAGMA quick_check(1)').get()?.['quick_check']
+    if (integrity !== 'ok') throw new CodedError('data_loss', `${path} is damaged: ${String(integrity)}`)
+    if (version === 0) db.exec(`BEGIN; ${schema} PRAGMA user_version = ${schemaVersion}; COMMIT`)
+    return db
+  } catch (err) {
+    db.close()
+    throw err
+  }
+}
+
+// SQLITE_FULL, or SQLITE_IOERR where the shared memory file cannot grow.
+const isFull = (err: unknown): boolean =>
+  err instanceof Error && 'errcode' in err && [13, 10].includes(Number(err.errcode) & 0xff)
+
+function refill(path: string): void {
+  if (existsSync(path)) return
+  try {
+    const fd = openSync(path, 'wx', 0o600)
+    try {
+      writeSync(fd, Buffer.alloc(ballastBytes))
+    } finally {
+      closeSync(fd)
+    }
+  } catch {
+    // Full now: later, when there is space.
+    rmSync(path, { force: true })
+  }
+}

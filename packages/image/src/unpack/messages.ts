@@ -1,0 +1,71 @@
+// What the daemon and its unpack worker say to each other: one JSON value a line, commands on stdin, replies on stdout.
+import { CodedError, codeOf, type ErrorCode, explain } from '@coracle/base/errors'
+import type { DiffId } from '@coracle/oci-spec/digest'
+import type { Descriptor } from '@coracle/oci-spec/image'
+import type { RegistrySource } from '../registry/client.ts'
+import { RegistryError, type RegistryFailure } from '../registry/errors.ts'
+import type { ExtractLimits } from './extract.ts'
+
+export interface LayerJob {
+  /** Name of the layer's own empty directory below the staging directory. */
+  readonly directory: string
+  readonly source: RegistrySource
+  readonly blob: Descriptor
+  readonly diffId: DiffId
+  readonly limits: ExtractLimits
+}
+
+export interface UnpackedLayer {
+  readonly usedBytes: number
+  readonly inodes: number
+  readonly impliedDirectories: readonly string[]
+  readonly warnings: readonly string[]
+}
+
+export type Command =
+  | { readonly type: 'start'; readonly stagingDirectory: string }
+  | { readonly type: 'unpack'; readonly id: number; readonly job: LayerJob }
+  | { readonly type: 'cancel'; readonly id: number }
+
+export type Reply =
+  | { readonly type: 'ready' }
+  | { readonly type: 'progress'; readonly id: number; readonly downloadedBytes: number }
+  | { readonly type: 'done'; readonly id: number; readonly layer: UnpackedLayer }
+  | { readonly type: 'failed'; readonly id: number; readonly error: PlainError }
+
+export interface PlainError {
+  readonly code: ErrorCode
+  readonly message: string
+  readonly failure?: RegistryFailure
+}
+
+export function toPlain(err: unknown): PlainError {
+  const registry = registryErrorIn(err)
+  return { code: codeOf(err), message: explain(err), ...(registry === undefined ? {} : { failure: registry.failure }) }
+}
+
+export function fromPlain(error: PlainError): CodedError {
+  if (error.failure !== undefined) return new RegistryError(error.failure, error.message)
+  return new CodedError(error.code, error.message)
+}
+
+export function registryErrorIn(err: unknown): RegistryError | undefined {
+  for (let at = err; at instanceof Error; at = at.cause) if (at instanceof RegistryError) return at
+  return undefined
+}
+
+/** Calls `handle` with each line's value. Lines are ours: what is no JSON throws. */
+export function lineReader<T>(handle: (value: T) => void): (chunk: Buffer) => void {
+  let pending: Buffer[] = []
+  return (chunk) => {
+    let start = 0
+    for (let end = chunk.indexOf(10); end >= 0; end = chunk.indexOf(10, start)) {
+      const line = Buffer.concat([...pending, chunk.subarray(start, end)])
+      pending = []
+      start = end + 1
+      // The other side is this program too.
+      handle(JSON.parse(line.toString('utf8')) as T)
+    }
+    if (start < chunk.length) pending.push(chunk.subarray(start))
+  }
+}

@@ -1,0 +1,185 @@
+// The daemon's side of the unpack workers: started when there is work, told what to do, ended when idle, replaced when they die.
+import { fileURLToPath } from 'node:url'
+import { CodedError } from '@coracle/base/errors'
+import { logger } from '@coracle/base/log'
+import type { ChildHandle, Processes } from '@coracle/host'
+import { type Command, fromPlain, type LayerJob, lineReader, type Reply, type UnpackedLayer } from './messages.ts'
+
+export interface PoolOptions {
+  readonly processes: Pick<Processes, 'start'>
+  readonly stagingDirectory: string
+  readonly maxWorkers: number
+  readonly idleMs: number
+}
+
+export interface UnpackPool {
+  /** Unpacks in a worker. A canceled job rejects at once; `settled` of the handle tells when its directory is no longer written to. */
+  unpack(job: LayerJob, call: JobCall): JobHandle
+  /** Starts a worker if there is none, so that it is ready when the work comes. */
+  warm(): void
+  /** Kills the workers; work in flight fails. */
+  close(): Promise<void>
+}
+
+export interface JobCall {
+  readonly onProgress: (downloadedBytes: number) => void
+  readonly signal: AbortSignal
+}
+
+export interface JobHandle {
+  readonly result: Promise<UnpackedLayer>
+  readonly settled: Promise<void>
+}
+
+const log = logger('image')
+const program = fileURLToPath(new URL('./worker.ts', import.meta.url))
+// A worker that does not answer a cancellation in this time is killed.
+const cancelMs = 3000
+const maxStderrBytes = 8192
+
+interface Pending {
+  readonly resolve: (layer: UnpackedLayer) => void
+  readonly reject: (reason: unknown) => void
+  readonly settle: () => void
+  readonly onProgress: (downloadedBytes: number) => void
+}
+
+class UnpackWorker {
+  readonly jobs = new Map<number, Pending>()
+  readonly #child: Promise<ChildHandle>
+  readonly #onEnd: (worker: UnpackWorker) => void
+  #stderr = ''
+  idleTimer: NodeJS.Timeout | undefined
+
+  constructor(options: PoolOptions, onEnd: (worker: UnpackWorker) => void) {
+    this.#onEnd = onEnd
+    this.#child = options.processes.start({
+      argv: [process.execPath, '--disable-warning=ExperimentalWarning', '--max-semi-space-size=4', program],
+      stdio: ['pipe', 'pipe', 'pipe'],
+    })
+    this.#child.then(
+      (child) => this.#attach(child),
+      (err) => this.#ended(err),
+    )
+    this.send({ type: 'start', stagingDirectory: options.stagingDirectory })
+  }
+
+  send(command: Command): void {
+    void this.#child.then(
+      (child) => {
+        const stdin = child.stdio[0]
+        if (stdin && 'write' in stdin && !stdin.destroyed) stdin.write(`${JSON.stringify(command)}\n`)
+      },
+      () => {},
+    )
+  }
+
+  async kill(): Promise<void> {
+    clearTimeout(this.idleTimer)
+    const child = await this.#child.catch(() => undefined)
+    await child?.[Symbol.asyncDispose]()
+  }
+
+  #attach(child: ChildHandle): void {
+    const [stdin, stdout, stderr] = child.stdio
+    stdin?.on('error', () => {})
+    stdout?.on(
+      'data',
+      lineReader<Reply>((reply) => this.#receive(reply)),
+    )
+    stderr?.on('data', (chunk: Buffer) => {
+      this.#stderr = (this.#stderr + chunk.toString('utf8')).slice(-maxStderrBytes)
+    })
+    void child.exited.then(({ exitCode, signal }) => {
+      const last = this.#stderr.trim().split('\n').slice(-3).join(' / ')
+      this.#ended(
+        new CodedError(
+          'unavailable',
+          `unpack worker ended (${signal ?? `exit code ${exitCode}`})${last === '' ? '' : `: ${last}`}`,
+        ),
+      )
+    })
+  }
+
+  #receive(reply: Reply) {
+    if (reply.type === 'ready') return
+    const job = this.jobs.get(reply.id)
+    if (job === undefined) return
+    if (reply.type === 'progress') return job.onProgress(reply.downloadedBytes)
+    if (reply.type === 'done') job.resolve(reply.layer)
+    else job.reject(fromPlain(reply.error))
+    job.settle()
+  }
+
+  #ended(reason: unknown): void {
+    clearTimeout(this.idleTimer)
+    for (const job of [...this.jobs.values()]) {
+      job.reject(reason)
+      job.settle()
+    }
+    this.#onEnd(this)
+  }
+}
+
+export function createUnpackPool(options: PoolOptions): UnpackPool {
+  const workers = new Set<UnpackWorker>()
+  let nextId = 1
+
+  const add = (): UnpackWorker => {
+    const worker = new UnpackWorker(options, (ended) => workers.delete(ended))
+    workers.add(worker)
+    return worker
+  }
+  const leastBusy = (): UnpackWorker => {
+    const [first] = [...workers].sort((a, b) => a.jobs.size - b.jobs.size)
+    return first === undefined || (first.jobs.size > 0 && workers.size < options.maxWorkers) ? add() : first
+  }
+  const endWhenIdle = (worker: UnpackWorker): void => {
+    clearTimeout(worker.idleTimer)
+    if (worker.jobs.size > 0) return
+    worker.idleTimer = setTimeout(() => {
+      // No new work goes to it from here on.
+      workers.delete(worker)
+      void worker.kill()
+    }, options.idleMs).unref()
+  }
+
+  return {
+    unpack(job, { onProgress, signal }) {
+      const id = nextId++
+      const worker = leastBusy()
+      clearTimeout(worker.idleTimer)
+      const { promise: result, resolve, reject } = Promise.withResolvers<UnpackedLayer>()
+      const { promise: settled, resolve: settle } = Promise.withResolvers<void>()
+      const onAbort = () => {
+        reject(signal.reason)
+        worker.send({ type: 'cancel', id })
+        const timer = setTimeout(() => void worker.kill(), cancelMs)
+        void settled.then(() => clearTimeout(timer))
+      }
+      worker.jobs.set(id, {
+        resolve,
+        reject,
+        onProgress,
+        settle() {
+          signal.removeEventListener('abort', onAbort)
+          worker.jobs.delete(id)
+          endWhenIdle(worker)
+          settle()
+        },
+      })
+      worker.send({ type: 'unpack', id, job })
+      if (signal.aborted) onAbort()
+      else signal.addEventListener('abort', onAbort, { once: true })
+      return { result, settled }
+    },
+    warm() {
+      for (const worker of workers) endWhenIdle(worker)
+      if (workers.size === 0) endWhenIdle(add())
+    },
+    async close() {
+      await Promise.all([...workers].map((worker) => worker.kill()))
+      log.debug('unpack workers ended')
+    },
+  }
+}

@@ -1,0 +1,125 @@
+// One layer from the registry to its directory: downloaded, hashed, decompressed, hashed again and extracted while the bytes pass.
+import { createHash, type Hash } from 'node:crypto'
+import { CodedError } from '@coracle/base/errors'
+import { algorithmOf, type Digest } from '@coracle/oci-spec/digest'
+import { downloadBlob } from '../registry/blob.ts'
+import type { RegistryClient } from '../registry/client.ts'
+import { RegistryError } from '../registry/errors.ts'
+import { TarReader } from '../tar/reader.ts'
+import { createInflater, type Inflater, sniff } from './decompress.ts'
+import type { Extracted, Extractor } from './extract.ts'
+import type { LayerJob } from './messages.ts'
+
+export interface UnpackRequest {
+  readonly job: LayerJob
+  readonly client: RegistryClient
+  readonly extractor: Extractor
+  /** Makes the layer's directory the root of this thread. Called before every piece of file work, as other layers are in turn too. */
+  readonly enter: () => void
+  readonly onDownloaded: (bytes: number) => void
+  readonly signal: AbortSignal
+}
+
+/** Throws `data_loss` when blob or content are not what their digests say. */
+export async function unpackLayer(request: UnpackRequest): Promise<Extracted> {
+  const { job, extractor, enter } = request
+  const reader = new TarReader(extractor)
+  const contentHash = createHash(algorithmOf(job.diffId))
+  let contentBytes = 0
+  const consume = (chunk: Buffer) => {
+    contentHash.update(chunk)
+    contentBytes += chunk.length
+    if (contentBytes > job.limits.maxUnpackedBytes)
+      throw new CodedError('resource_exhausted', `layer unpacks to more than ${job.limits.maxUnpackedBytes} bytes`)
+    enter()
+    reader.push(chunk)
+  }
+  try {
+    await pump(request, consume)
+    enter()
+    reader.finish()
+    const found = digestOf(contentHash, job.diffId)
+    if (found !== job.diffId)
+      throw new CodedError(
+        'data_loss',
+        `layer ${job.blob.digest} unpacks to content with the digest ${found}, the image config says ${job.diffId}`,
+      )
+    return extractor.finish()
+  } catch (err) {
+    extractor.abandon()
+    throw err
+  }
+}
+
+async function pump(request: UnpackRequest, consume: (chunk: Buffer) => void): Promise<void> {
+  const { blob } = request.job
+  const hash = createHash(algorithmOf(blob.digest))
+  const chunks = hashed(request, hash)
+  const first = await firstBytes(chunks)
+  const compression = sniff(first)
+  if (compression === 'none') {
+    consume(first)
+    for await (const chunk of chunks) consume(chunk)
+  } else await inflate(createInflater(compression), { first, chunks, consume })
+  const found = digestOf(hash, blob.digest)
+  if (found !== blob.digest)
+    throw new RegistryError('corrupt', `registry sends bytes with the digest ${found} as blob ${blob.digest}`)
+}
+
+async function* hashed(request: UnpackRequest, hash: Hash): AsyncGenerator<Buffer> {
+  const { job, client, signal } = request
+  let bytes = 0
+  const options = { stallMs: job.source.stallTimeoutMs, retryBaseMs: job.source.retryBaseMs, signal }
+  for await (const chunk of downloadBlob(client, job.blob, options)) {
+    hash.update(chunk)
+    bytes += chunk.length
+    request.onDownloaded(bytes)
+    yield chunk
+  }
+}
+
+// Enough to tell the compression; fewer only when there are no more.
+async function firstBytes(chunks: AsyncGenerator<Buffer>): Promise<Buffer> {
+  let first: Buffer = Buffer.alloc(0)
+  while (first.length < 4) {
+    const next = await chunks.next()
+    if (next.done) break
+    first = first.length === 0 ? next.value : Buffer.concat([first, next.value])
+  }
+  return first
+}
+
+interface Inflation {
+  readonly first: Buffer
+  readonly chunks: AsyncGenerator<Buffer>
+  readonly consume: (chunk: Buffer) => void
+}
+
+async function inflate(inflater: Inflater, { first, chunks, consume }: Inflation): Promise<void> {
+  const feed = async () => {
+    try {
+      await inflater.write(first)
+      for await (const chunk of chunks) await inflater.write(chunk)
+      inflater.end()
+    } catch (err) {
+      inflater.fail(err)
+      throw err
+    }
+  }
+  const drain = async () => {
+    try {
+      for await (const chunk of inflater.output) consume(chunk)
+    } catch (err) {
+      inflater.fail(err)
+      // Ends the download; the generator's own end is of no interest.
+      void chunks.return(undefined).catch(() => {})
+      throw err
+    }
+  }
+  const [fed, drained] = await Promise.allSettled([feed(), drain()])
+  if (drained.status === 'rejected') throw drained.reason
+  if (fed.status === 'rejected') throw fed.reason
+}
+
+// The brand holds: a hash is what parseDigest would accept.
+const digestOf = (hash: Hash, like: Digest): Digest => `${algorithmOf(like)}:${hash.digest('hex')}` as Digest

@@ -1,0 +1,85 @@
+// The unpack worker: a process of its own that shuts itself into the staging directory before it reads the first byte of a layer.
+// All that it needs later is loaded before; afterwards its own thread sees nothing but the layers being unpacked.
+// NOTE: libuv's pool threads are started before and keep the real root: they look up host names and inflate, and touch no layer.
+import { closeSync, openSync, statfsSync } from 'node:fs'
+import { stat } from 'node:fs/promises'
+import { loadUnpackSyscalls, type UnpackSyscalls } from '@coracle/host/unpack-syscalls'
+import { createRegistryClient } from '../registry/client.ts'
+import { Extractor } from './extract.ts'
+import { type Command, type LayerJob, lineReader, type Reply, toPlain } from './messages.ts'
+import { unpackLayer } from './unpack-layer.ts'
+
+const sys: UnpackSyscalls = loadUnpackSyscalls()
+const running = new Map<number, AbortController>()
+const downloaded = new Map<number, number>()
+let stagingFd = -1
+/** Nothing is unpacked before it has resolved. */
+let confined: Promise<void> = Promise.reject(new Error('not started'))
+confined.catch(() => {})
+
+const send = (reply: Reply): void => void process.stdout.write(`${JSON.stringify(reply)}\n`)
+
+async function start(stagingDirectory: string): Promise<void> {
+  // The first asynchronous call starts the pool's threads.
+  await stat(stagingDirectory)
+  process.umask(0)
+  stagingFd = openSync(stagingDirectory, 'r')
+  sys.confine(stagingFd)
+  send({ type: 'ready' })
+}
+
+async function unpack(id: number, job: LayerJob): Promise<void> {
+  const controller = new AbortController()
+  running.set(id, controller)
+  sys.enter(stagingFd)
+  const fd = openSync(job.directory, 'r')
+  const client = createRegistryClient(job.source)
+  const extractor = new Extractor(sys, job.limits, freeBytes)
+  try {
+    const layer = await unpackLayer({
+      job,
+      client,
+      extractor,
+      enter: () => sys.enter(fd),
+      onDownloaded: (bytes) => downloaded.set(id, bytes),
+      signal: controller.signal,
+    })
+    send({ type: 'done', id, layer })
+  } finally {
+    client.close()
+    closeSync(fd)
+    running.delete(id)
+    downloaded.delete(id)
+  }
+}
+
+function freeBytes(): number {
+  const { bavail, bsize } = statfsSync('/')
+  return bavail * bsize
+}
+
+function handle(command: Command): void {
+  if (command.type === 'start') {
+    confined = start(command.stagingDirectory)
+    confined.catch(die)
+  } else if (command.type === 'cancel') running.get(command.id)?.abort(new DOMException('canceled', 'AbortError'))
+  else
+    confined
+      .then(() => unpack(command.id, command.job))
+      .catch((err) => send({ type: 'failed', id: command.id, error: toPlain(err) }))
+}
+
+function die(err: unknown): void {
+  process.stderr.write(`${err instanceof Error ? err.stack : String(err)}\n`)
+  process.exit(1)
+}
+
+setInterval(() => {
+  for (const [id, downloadedBytes] of downloaded) send({ type: 'progress', id, downloadedBytes })
+}, 200).unref()
+
+process.stdin.on('data', lineReader(handle))
+// The daemon is gone: nobody wants what we do.
+process.stdin.on('end', () => process.exit(0))
+process.stdin.on('error', () => process.exit(0))
+process.stdout.on('error', () => process.exit(0))
