@@ -58,6 +58,9 @@ criSuite('bad input', (cri) => {
       ['an empty name', { metadata: { ...metadata, name: '' } }, /metadata\.name/],
       ['an empty namespace', { metadata: { ...metadata, namespace: '' } }, /metadata\.namespace/],
       ['an empty uid', { metadata: { ...metadata, uid: '' } }, /metadata\.uid/],
+      ['a name that is a path', { metadata: { ...metadata, name: '../../up' } }, /metadata\.name/],
+      ['a namespace that is a path', { metadata: { ...metadata, namespace: 'a/b' } }, /metadata\.namespace/],
+      ['a uid that is a path', { metadata: { ...metadata, uid: '/' } }, /metadata\.uid/],
       ['a hostname that is too long', { hostname: 'h'.repeat(65) }, /hostname/],
       ['a hostname with a line feed', { hostname: 'a\nb' }, /hostname/],
       ['a relative log directory', { logDirectory: 'relative/logs' }, /log_directory/],
@@ -89,7 +92,7 @@ criSuite('bad input', (cri) => {
     })
 
     it('takes names that only look dangerous', async () => {
-      const odd = { name: '../../up', namespace: 'a/b', uid: '$(reboot)', attempt: 4_294_967_295 }
+      const odd = { name: '-rf *', namespace: '%s\\n', uid: '$(reboot)', attempt: 4_294_967_295 }
       await using pod = await cri.pod({ metadata: odd })
       assert.equal((await pod.status()).metadata?.name, odd.name)
     })

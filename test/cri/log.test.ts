@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { eventually } from '@coracle/testkit/eventually'
 import { needs } from './differences.ts'
 import { failsWith } from './expect.ts'
-import { criSuite, parseLog } from './suite.ts'
+import { criSuite, joinLog, parseLog } from './suite.ts'
 
 const UNKNOWN_ID = '0123456789abcdef'.repeat(4)
 
@@ -106,7 +106,10 @@ criSuite('the log of a container', (cri) => {
         assert.ok(existsSync(container.logFile))
       }
       const files = [...rotated, container.logFile]
-      const all = () => files.flatMap((file) => parseLog(readFileSync(file, 'utf8'))).map(({ text }) => text)
+      const all = () =>
+        joinLog(files.flatMap((file) => parseLog(readFileSync(file, 'utf8'))))
+          .split('\n')
+          .slice(0, -1)
       await eventually('all lines are there', () => all().length >= 4000)
       assert.deepEqual(
         all(),

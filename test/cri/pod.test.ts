@@ -34,7 +34,7 @@ criSuite('pods', (cri) => {
     })
 
     it('echoes metadata, labels and annotations byte for byte', async () => {
-      const metadata = { name: 'echo.pod-1', namespace: 'n-s', uid: 'a/b c"d', attempt: 7 }
+      const metadata = { name: 'echo.pod-1', namespace: 'n-s', uid: 'a:b c"d\\e', attempt: 7 }
       const labels = { 'io.kubernetes.pod.name': 'echo', 'x/empty': '', 'x/odd': 'ä b' }
       await using pod = await cri.pod({ metadata, labels, annotations: awkward })
       const status = await pod.status()

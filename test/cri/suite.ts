@@ -295,7 +295,7 @@ export class ContainerUnderTest {
 
   /** The container's stdout as it wrote it. */
   output(stream = 'stdout'): string {
-    return join_(this.log().filter((line) => line.stream === stream))
+    return joinLog(this.log().filter((line) => line.stream === stream))
   }
 
   logContains(text: string): Promise<true> {
@@ -315,4 +315,6 @@ export function parseLog(text: string): LogLine[] {
   })
 }
 
-const join_ = (lines: readonly LogLine[]): string => lines.map((line) => line.text + (line.tag === 'F' ? '\n' : '')).join('')
+/** The text that was written: partial lines joined. */
+export const joinLog = (lines: readonly LogLine[]): string =>
+  lines.map((line) => line.text + (line.tag === 'F' ? '\n' : '')).join('')
