@@ -27,15 +27,15 @@ export function createMounts(): Mounts {
 
 function mount(mount: Mount): void {
   const options = parseMountOptions(mount.options)
-  const { flags } = options
+  const flags = mount.type === 'bind' ? options.flags | mountFlags.bind : options.flags
   const isBind = (flags & mountFlags.bind) !== 0 && (flags & mountFlags.remount) === 0
   using data = shortenOverlay(mount.type, options.data, maxDataBytes)
   if (Buffer.byteLength(data.text) > maxDataBytes)
     throw invalid(
       `mount options of ${mount.destination} must fit into ${maxDataBytes} bytes, they are ${Buffer.byteLength(data.text)}`,
     )
-  const changesOnly =
-    options.propagation.length > 0 && mount.options.every((word) => /^r?(private|shared|slave|unbindable)$/.test(word))
+  // Without a type only the propagation of what is mounted there changes.
+  const changesOnly = options.propagation.length > 0 && flags === 0 && (mount.type === 'none' || mount.type === '')
   if (!changesOnly) {
     const first = isBind ? flags & (mountFlags.bind | mountFlags.rec) : flags
     call(mount, first, data.text)
@@ -122,7 +122,13 @@ function list(): readonly MountInfo[] {
 }
 
 export function isMountPoint(path: string): boolean {
-  return statx(path, AT.symlinkNofollow)?.isMountRoot ?? false
+  try {
+    return statx(path, AT.symlinkNofollow)?.isMountRoot ?? false
+  } catch (err) {
+    // What cannot even be looked at is a file system whose server is gone.
+    if (err instanceof CodedError && isErrno(err.cause, 'ENOTCONN', 'EIO', 'ESTALE', 'EHOSTDOWN', 'ETIMEDOUT')) return true
+    throw err
+  }
 }
 
 function propagationOf(path: string): 'private' | 'shared' | 'slave' {

@@ -1,0 +1,124 @@
+import assert from 'node:assert/strict'
+import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs'
+import { test } from 'node:test'
+import { codeOf, explain } from '@coracle/base/errors'
+import { createHost } from '@coracle/host'
+import { needsRoot } from '@coracle/testkit/needs-root'
+import { scratch } from './scratch.ts'
+
+const { mounts } = createHost()
+const at = (path: string) => mounts.list().filter((mount) => mount.target === path)
+
+test('mount() makes a read-only bind that keeps what its source forbids', needsRoot(), async () => {
+  await using dir = scratch()
+  const [a, b] = [`${dir.path}/a`, `${dir.path}/b`]
+  for (const path of [a, b]) mkdirSync(path)
+  mounts.mount({ type: 'tmpfs', source: 'shm', destination: a, options: ['nosuid', 'nodev', 'size=64k'] })
+  mounts.mount({ type: 'bind', source: a, destination: b, options: ['rbind', 'ro', 'rprivate'] })
+  const options = at(b)[0]?.options ?? []
+  for (const word of ['ro', 'nosuid', 'nodev']) assert.ok(options.includes(word), word)
+  assert.throws(() => writeFileSync(`${b}/x`, ''), { code: 'EROFS' })
+  writeFileSync(`${a}/x`, '')
+  mounts.mount({ type: 'bind', source: a, destination: b, options: ['remount', 'bind', 'rw', 'nosuid'] })
+  writeFileSync(`${b}/x`, '')
+  assert.equal(mounts.isMountPoint(b), true)
+  assert.equal(mounts.isMountPoint(`${b}/x`), false)
+  assert.equal(mounts.isMountPoint(`${dir.path}/none`), false)
+  await mounts.unmountBelow(dir.path)
+})
+
+test('mount() changes propagation without mounting again', needsRoot(), async () => {
+  await using dir = scratch()
+  const path = `${dir.path}/m`
+  mkdirSync(path)
+  mounts.mount({ type: 'tmpfs', source: 't', destination: path, options: [] })
+  for (const [word, expected] of [
+    ['shared', 'shared'],
+    ['rslave', 'private'],
+    ['private', 'private'],
+  ] as const) {
+    mounts.mount({ type: 'none', source: 'none', destination: path, options: [word] })
+    assert.equal(mounts.propagationOf(path), expected)
+    assert.equal(at(path).length, 1)
+  }
+  const peer = `${dir.path}/peer`
+  mkdirSync(peer)
+  mounts.mount({ type: 'none', source: 'none', destination: path, options: ['shared'] })
+  mounts.mount({ type: 'bind', source: path, destination: peer, options: ['bind', 'slave'] })
+  assert.equal(mounts.propagationOf(peer), 'slave')
+  await mounts.unmountBelow(dir.path)
+})
+
+test('mount() names what failed, and refuses data that would be cut', needsRoot(), async () => {
+  await using dir = scratch()
+  const destination = `${dir.path}/none`
+  assert.throws(
+    () => mounts.mount({ type: 'tmpfs', source: 't', destination, options: [] }),
+    (err) => codeOf(err) === 'internal' && explain(err).includes(destination) && explain(err).includes('ENOENT'),
+  )
+  assert.throws(
+    () => mounts.mount({ type: 'tmpfs', source: 't', destination: dir.path, options: [`mode=${'0'.repeat(4096)}`] }),
+    (err) => codeOf(err) === 'invalid_argument',
+  )
+})
+
+test('mount() stacks more layers than fit into a page', needsRoot(), async () => {
+  await using dir = scratch()
+  // 127 layers with paths as long as those of a real store.
+  const layers = Array.from({ length: 127 }, (_, i) => `${dir.path}/${String(i).padStart(3, '0')}-${'f'.repeat(64)}`)
+  for (const [i, layer] of layers.entries()) {
+    mkdirSync(layer)
+    writeFileSync(`${layer}/common`, String(i))
+    writeFileSync(`${layer}/own-${i}`, '')
+  }
+  for (const name of ['upper', 'work', 'root']) mkdirSync(`${dir.path}/${name}`)
+  const options = [`lowerdir=${layers.join(':')}`, `upperdir=${dir.path}/upper`, `workdir=${dir.path}/work`]
+  mounts.mount({ type: 'overlay', source: 'overlay', destination: `${dir.path}/root`, options })
+  assert.equal(readFileSync(`${dir.path}/root/common`, 'latin1'), '0')
+  readFileSync(`${dir.path}/root/own-126`)
+  await mounts.unmount(`${dir.path}/root`)
+})
+
+test('unmount() waits for a busy mount, clears a stack and takes what is absent', needsRoot(), async () => {
+  await using dir = scratch()
+  const path = `${dir.path}/m`
+  mkdirSync(path)
+  for (let i = 0; i < 3; i++) mounts.mount({ type: 'tmpfs', source: `t${i}`, destination: path, options: [] })
+  const fd = openSync(path, 'r')
+  setTimeout(() => closeSync(fd), 100)
+  const before = performance.now()
+  await mounts.unmount(path)
+  assert.ok(performance.now() - before >= 90)
+  assert.equal(at(path).length, 0)
+  await mounts.unmount(path)
+  await mounts.unmount(`${dir.path}/none`)
+})
+
+test('unmount() detaches what stays busy', { ...needsRoot(), timeout: 30_000 }, async () => {
+  await using dir = scratch()
+  mounts.mount({ type: 'tmpfs', source: 't', destination: dir.path, options: [] })
+  const fd = openSync(dir.path, 'r')
+  await mounts.unmount(dir.path)
+  assert.equal(at(dir.path).length, 0)
+  closeSync(fd)
+})
+
+test('unmountBelow() takes everything, the deepest first', needsRoot(), async () => {
+  await using dir = scratch()
+  const path = `${dir.path}/a`
+  mkdirSync(path)
+  for (const below of ['', '/b', '/b/c', '/d']) {
+    mkdirSync(path + below, { recursive: true })
+    mounts.mount({ type: 'tmpfs', source: 't', destination: path + below, options: [] })
+  }
+  await mounts.unmountBelow(path)
+  await mounts.unmountBelow(path)
+  assert.equal(mounts.isMountPoint(path), false)
+})
+
+test('syncFileSystem() returns for disks and memory', needsRoot(), async () => {
+  await using dir = scratch()
+  await mounts.syncFileSystem(dir.path)
+  await mounts.syncFileSystem('/dev/shm')
+  await assert.rejects(mounts.syncFileSystem(`${dir.path}/none`))
+})

@@ -1,0 +1,26 @@
+// A directory of its own for each test, which must be empty of mounts and gone at the end, and no fd more open than before.
+import assert from 'node:assert/strict'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+export interface Scratch extends AsyncDisposable {
+  readonly path: string
+}
+
+export const openFds = (): number => readdirSync('/proc/self/fd').length
+
+export function scratch(): Scratch {
+  const path = mkdtempSync(join(tmpdir(), 'coracle-host-'))
+  const fds = openFds()
+  return {
+    path,
+    async [Symbol.asyncDispose]() {
+      // Sockets of ended children are closed in a later turn.
+      for (let i = 0; i < 50 && openFds() > fds; i++) await new Promise((resolve) => setTimeout(resolve, 20))
+      assert.equal(openFds(), fds, 'open fds')
+      assert.ok(!readFileSync('/proc/self/mountinfo', 'utf8').includes(path), 'no mount is left')
+      rmSync(path, { recursive: true })
+    },
+  }
+}
