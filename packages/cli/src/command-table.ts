@@ -37,6 +37,7 @@ export const commandTable: { readonly [name: string]: CommandEntry } = {
     summary: 'Show the versions of this command and the runtime',
     load: () => import('./commands/version.ts'),
   },
+  doctor: { group: 'Runtime', summary: 'Check this machine and say how to mend it', load: () => import('./commands/doctor.ts') },
   'runtime-config': {
     group: 'Runtime',
     summary: 'Show what the runtime tells the kubelet (cgroup driver)',

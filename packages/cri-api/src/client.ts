@@ -1,4 +1,4 @@
-// A small gRPC client for CRI sockets over node:http2. It exists for start-up time: loading the full gRPC library costs a
+// A small gRPC client for CRI sockets. It exists for start-up time: loading the full gRPC library costs a
 // command line half of its 100 ms, and a client of one unix socket needs neither name resolution nor load balancing.
 // Wire format: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
 import type { DescMessage, DescMethod, MessageInitShape, MessageShape } from '@bufbuild/protobuf'

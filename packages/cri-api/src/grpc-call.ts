@@ -1,25 +1,25 @@
-// One HTTP/2 connection over a unix socket and the gRPC calls on it, in bytes: no knowledge of messages.
-import http2 from 'node:http2'
-import net from 'node:net'
+// The gRPC calls on one connection to a unix socket, in bytes: no knowledge of messages.
 import { CodedError, failed } from '@coracle/base/errors'
 import { timeoutError } from '@coracle/base/signals'
 import { frame, unframe } from './grpc-frames.ts'
 import { statusError } from './grpc-status.ts'
-
-const WINDOW_BYTES = 8 << 20
+import { Http2Connection } from './http2/connection.ts'
+import type { ClientStream } from './http2/stream.ts'
 
 export type RawCallOptions = { readonly timeoutMs?: number | undefined; readonly signal?: AbortSignal | undefined }
 
+/** grpc-timeout has at most eight digits. */
+const MAX_TIMEOUT_MS = 99_999_999
+
 type Call = {
-  readonly stream: http2.ClientHttp2Stream
-  /** Resolves when the server has said OK, rejects with its status otherwise. Never unhandled. */
+  readonly stream: ClientStream
+  /** Resolves when the server has said OK, rejects with its status or what came between. Never unhandled. */
   readonly status: Promise<void>
 }
 
 export class GrpcConnection {
   readonly socketPath: string
-  #session: http2.ClientHttp2Session | undefined
-  #inFlight = 0
+  #connection: Http2Connection | undefined
   #closed = false
 
   constructor(socketPath: string) {
@@ -44,122 +44,81 @@ export class GrpcConnection {
         yield* unframe(stream)
         await status
       } catch (err) {
-        // The status, when there is one, says more than the stream's own error.
-        if (!(err instanceof CodedError)) {
-          await status
-          throw failed(`call ${path}`, err)
-        }
+        // The status, when there is one, says more than the broken stream.
+        stream.cancel(failed(`call ${path}`, err))
+        await status
         throw err
       } finally {
-        if (!stream.closed) stream.close(http2.constants.NGHTTP2_CANCEL)
+        stream.cancel(new CodedError('canceled', `call ${path}: nobody reads it any more`))
       }
     })()
   }
 
   async close(): Promise<void> {
     this.#closed = true
-    const session = this.#session
-    this.#session = undefined
-    if (!session || session.destroyed) return
-    const closed = Promise.withResolvers<void>()
-    session.once('close', closed.resolve)
-    session.ref()
-    session.destroy()
-    await closed.promise
+    const connection = this.#connection
+    this.#connection = undefined
+    await connection?.close()
   }
 
   #open(path: string, request: Uint8Array, { timeoutMs, signal }: RawCallOptions): Call {
     if (this.#closed) throw new CodedError('canceled', `call ${path}: the client is closed`)
     if (signal?.aborted) throw failed(`call ${path}`, signal.reason)
-    const session = this.#connected()
-    const stream = session.request({
-      ':method': 'POST',
-      ':path': path,
-      ':authority': 'localhost',
-      'content-type': 'application/grpc',
-      te: 'trailers',
-      'user-agent': 'coracle',
-      ...(timeoutMs ? { 'grpc-timeout': `${Math.min(Math.ceil(timeoutMs), 99_999_999)}m` } : {}),
-    })
-    this.#hold(session, stream)
+    const stream = this.#connected().request(requestHeaders(path, timeoutMs), frame(request))
+    const onAbort = () => stream.cancel(failed(`call ${path}`, signal?.reason))
+    signal?.addEventListener('abort', onAbort, { once: true })
+    const timer = timeoutMs ? setTimeout(() => stream.cancel(timeoutError(`call ${path}`, timeoutMs)), timeoutMs) : undefined
     const status = Promise.withResolvers<void>()
     status.promise.catch(() => {})
-    const abort = (err: CodedError) => {
-      status.reject(err)
-      stream.close(http2.constants.NGHTTP2_CANCEL)
-    }
-    const onAbort = () => abort(failed(`call ${path}`, signal?.reason))
-    signal?.addEventListener('abort', onAbort, { once: true })
-    const timer = timeoutMs ? setTimeout(() => abort(timeoutError(`call ${path}`, timeoutMs)), timeoutMs) : undefined
-    const settle = (headers: http2.IncomingHttpHeaders) => {
+    stream.onHeaders = (headers) => {
+      const isLast = headers.has('grpc-status')
+      if (!isLast && headers.get(':status') === '200') return
       const err = statusError(path, headers)
       if (err) status.reject(err)
       else status.resolve()
     }
-    stream.on('response', (headers) => {
-      if (headers['grpc-status'] !== undefined || headers[':status'] !== 200) settle(headers)
-    })
-    stream.on('trailers', settle)
-    stream.on('error', (err) => status.reject(this.#streamError(path, err)))
-    stream.on('close', () => {
+    stream.onEnd = (err) => {
       clearTimeout(timer)
       signal?.removeEventListener('abort', onAbort)
-      status.reject(
-        new CodedError(
-          'unavailable',
-          this.#closed ? `call ${path}: the client was closed` : `${this.socketPath} closed the connection during ${path}`,
-        ),
-      )
-    })
-    stream.end(frame(request))
+      status.reject(err ? this.#streamError(path, err) : new CodedError('internal', `${path} ended without a status`))
+    }
     return { stream, status: status.promise }
   }
 
-  /** Keeps the process alive while the call lasts, and no longer. */
-  #hold(session: http2.ClientHttp2Session, stream: http2.ClientHttp2Stream): void {
-    if (this.#inFlight++ === 0) session.ref()
-    stream.once('close', () => {
-      if (--this.#inFlight === 0 && !session.destroyed) session.unref()
-    })
-  }
-
-  #connected(): http2.ClientHttp2Session {
-    if (this.#session && !this.#session.destroyed && !this.#session.closed) return this.#session
-    const session = http2.connect('http://localhost', {
-      createConnection: () => net.connect(this.socketPath),
-      settings: { enablePush: false, initialWindowSize: WINDOW_BYTES },
-      maxSessionMemory: 256,
-    })
-    session.once('connect', () => session.setLocalWindowSize(WINDOW_BYTES))
-    // Every call in flight gets the error through its own stream; without a listener it would end the process.
-    session.on('error', () => {})
-    session.once('goaway', () => session.close())
-    this.#session = session
-    return session
+  #connected(): Http2Connection {
+    if (!this.#connection?.usable) this.#connection = new Http2Connection(this.socketPath)
+    return this.#connection
   }
 
   #streamError(path: string, err: Error): CodedError {
-    const errno = errnoOf(err)
+    if (this.#closed) return new CodedError('canceled', `call ${path}: the client was closed`)
+    const errno = 'code' in err && 'syscall' in err ? String(err.code) : ''
     const socket = this.socketPath
-    const start = 'start the daemon (systemctl start coracle) or name the right socket'
-    if (errno === 'ENOENT')
-      return new CodedError('unavailable', `no CRI server at ${socket}: there is no such socket; ${start}`, { cause: err })
-    if (errno === 'ECONNREFUSED')
-      return new CodedError('unavailable', `no CRI server at ${socket}: nobody listens on it; ${start}`, { cause: err })
-    if (errno === 'ENOTSOCK')
-      return new CodedError('unavailable', `no CRI server at ${socket}: it is not a socket; ${start}`, { cause: err })
+    const nobody = { ENOENT: 'there is no such socket', ECONNREFUSED: 'nobody listens on it', ENOTSOCK: 'it is not a socket' }[
+      errno
+    ]
+    // These say all there is to say: the errors of node below them would only repeat it.
+    if (nobody)
+      return new CodedError(
+        'unavailable',
+        `no CRI server at ${socket}: ${nobody}; start the daemon (systemctl start coracle) or name the right socket`,
+      )
     if (errno === 'EACCES' || errno === 'EPERM')
-      return new CodedError('permission_denied', `may not open ${socket}: run as root or as a member of its group`, {
-        cause: err,
-      })
+      return new CodedError('permission_denied', `may not open ${socket}: run as root or as a member of its group`)
+    if (err instanceof CodedError) return err
     return new CodedError('unavailable', `call ${path} on ${socket}`, { cause: err })
   }
 }
 
-/** Node wraps a failed connect into the error of the stream that waited for it. */
-function errnoOf(err: unknown): string {
-  for (let cause = err; cause instanceof Error; cause = cause.cause) {
-    if ('syscall' in cause && 'code' in cause) return String(cause.code)
-  }
-  return ''
+function requestHeaders(path: string, timeoutMs: number | undefined): [string, string][] {
+  return [
+    [':method', 'POST'],
+    [':scheme', 'http'],
+    [':path', path],
+    [':authority', 'localhost'],
+    ['te', 'trailers'],
+    ['content-type', 'application/grpc'],
+    ['user-agent', 'coracle'],
+    ...(timeoutMs ? [['grpc-timeout', `${Math.min(Math.ceil(timeoutMs), MAX_TIMEOUT_MS)}m`] satisfies [string, string]] : []),
+  ]
 }

@@ -1,5 +1,4 @@
 // grpc-status and grpc-message, as errors of this program.
-import type { IncomingHttpHeaders } from 'node:http2'
 import { CodedError, type ErrorCode } from '@coracle/base/errors'
 
 /** Code numbers of gRPC, by index; 0 is OK. https://github.com/grpc/grpc/blob/master/doc/statuscodes.md */
@@ -24,17 +23,17 @@ const CODES: readonly (ErrorCode | 'ok')[] = [
 ]
 
 /** The error that `headers` (trailers, or a reply that is only headers) stand for; undefined for OK. */
-export function statusError(path: string, headers: IncomingHttpHeaders): CodedError | undefined {
-  const status = headers['grpc-status']
+export function statusError(path: string, headers: ReadonlyMap<string, string>): CodedError | undefined {
+  const status = headers.get('grpc-status')
   if (status === undefined)
     return new CodedError(
       'unavailable',
-      `${path}: not a gRPC server: it answered with HTTP status ${headers[':status'] ?? 'none'}`,
+      `${path}: not a gRPC server: it answered with HTTP status ${headers.get(':status') ?? 'none'}`,
     )
   const code = CODES[Number(status)] ?? 'unknown'
   if (code === 'ok') return undefined
-  const message = headers['grpc-message']
-  return new CodedError(code, message ? decodeMessage(String(message)) : `${path} failed with gRPC status ${status} (${code})`)
+  const message = headers.get('grpc-message')
+  return new CodedError(code, message ? decodeMessage(message) : `${path} failed with gRPC status ${status} (${code})`)
 }
 
 /** Undoes the percent-encoding of UTF-8 bytes. Malformed escapes stay as they are, as the protocol asks. */
