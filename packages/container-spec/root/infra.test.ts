@@ -52,13 +52,14 @@ const statusOf = (pid: number | string): Record<string, string> =>
   )
 
 for (const runtime of ['/usr/bin/crun', '/usr/sbin/runc']) {
+  const compiledSeccomp = runtime.endsWith('/crun')
   describe(`long-lived containers under ${runtime}`, needsRoot(), () => {
     test('the infra init holds a PID namespace that containers join, and owns nothing', async () => {
       await using sandbox = await Sandbox.create()
       const rootfsPath = join(sandbox.directory, 'empty')
       mkdirSync(rootfsPath)
       const id = `infra-${process.pid}`
-      const spec = infraSpec({ id, pod: sandbox.pod, host, rootfsPath, initProgram: '/usr/bin/catatonit' })
+      const spec = infraSpec({ id, pod: sandbox.pod, host, rootfsPath, initProgram: '/usr/bin/catatonit', compiledSeccomp })
       await using infra = await running(sandbox, runtime, id, spec)
       // The runtime's own init is there first; the program follows.
       while (statusOf(infra.pid)['Name'] !== 'catatonit' && statusOf(infra.pid)['Name'] !== 'init') await sleep(10)
@@ -92,7 +93,7 @@ for (const runtime of ['/usr/bin/crun', '/usr/sbin/runc']) {
           },
         },
       })
-      const input = sandbox.input({ config })
+      const input = sandbox.input({ config, compiledSeccomp })
       const { spec } = createSpec(input)
       await using made = await running(sandbox, runtime, input.id, spec)
       const output = await made.exec(execProcess(spec.process, { args: ['/bin/cat', '/proc/self/status'], terminal: false }))

@@ -2,14 +2,14 @@
 // some of them (CVE-2024-3154, CVE-2023-6476), so nothing else passes.
 import type { SpecInput } from './spec-input.ts'
 
-// runc and crun turn these into properties of a systemd unit of the host: not even an operator's pattern lets them through.
-const neverAllowed = 'org.systemd.property.'
+// Properties of a systemd unit of the host to runc and crun, and crun's replacements of the filter: no operator's pattern lets them through.
+const neverAllowed = ['org.systemd.property.', 'run.oci.seccomp']
 
 const own = 'coracle.container'
 
 /** Whether `name` matches one of the patterns, exact names or `prefix*`. Case counts. */
 export const isAllowed = (name: string, patterns: readonly string[]): boolean =>
-  !name.toLowerCase().startsWith(neverAllowed) &&
+  !neverAllowed.some((prefix) => name.toLowerCase().startsWith(prefix)) &&
   !name.startsWith(own) &&
   patterns.some((pattern) => (pattern.endsWith('*') ? name.startsWith(pattern.slice(0, -1)) : name === pattern))
 

@@ -6,6 +6,7 @@ import { defaultMaskedPaths, defaultReadonlyPaths } from './masks.ts'
 import { parseId } from './numbers.ts'
 import { oomScoreAdj } from './resources.ts'
 import { rlimits } from './rlimits.ts'
+import { seccompAnnotation } from './seccomp-annotation.ts'
 import { defaultSeccomp } from './seccomp-default.ts'
 import type { HostFacts, PodFacts } from './spec-input.ts'
 import { podMappings } from './user-namespace.ts'
@@ -18,6 +19,8 @@ export interface InfraInput {
   readonly rootfsPath: string
   /** catatonit, statically linked: absolute path on the host. */
   readonly initProgram: string
+  /** As `SpecInput.compiledSeccomp`. */
+  readonly compiledSeccomp?: boolean
 }
 
 // No user of the host or of images; what peers' pause containers run as.
@@ -51,7 +54,10 @@ export function infraSpec(input: InfraInput): RuntimeSpec {
       { type: 'tmpfs', source: 'tmpfs', destination: '/dev', options: ['nosuid', 'noexec', 'mode=755', 'size=64k'] },
       { type: 'bind', source: input.initProgram, destination: '/init', options: ['bind', 'rprivate', 'nosuid', 'nodev', 'ro'] },
     ],
-    annotations: { 'coracle.container.pod': pod.id },
+    annotations: {
+      'coracle.container.pod': pod.id,
+      ...(host.seccomp && input.compiledSeccomp === true ? seccompAnnotation([]) : {}),
+    },
     linux: {
       namespaces: [
         { type: 'mount' },

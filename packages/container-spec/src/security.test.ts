@@ -75,6 +75,17 @@ describe('H-33: seccomp', () => {
     throws(() => make({}, { host: { ...host, seccomp: false } }), 'failed_precondition', 'seccomp')
   })
 
+  test('crun gets the default profile ready made, beside the rules; no other profile', () => {
+    const annotation = (security: SecurityInit, init: Partial<SpecInput> = {}) =>
+      make(security, { compiledSeccomp: true, ...init }).annotations['run.oci.seccomp_bpf_data']
+    assert.equal(annotation({}) !== undefined, process.arch === 'x64')
+    assert.ok(make({}, { compiledSeccomp: true }).linux.seccomp)
+    assert.equal(make({}).annotations['run.oci.seccomp_bpf_data'], undefined)
+    assert.equal(annotation({ seccomp: { profileType: unconfined } }), undefined)
+    assert.equal(annotation({ privileged: true }, { pod: privilegedPod }), undefined)
+    assert.notEqual(annotation({ capabilities: { addCapabilities: ['SYS_ADMIN'] } }), annotation({}))
+  })
+
   const profile = { defaultAction: 'SCMP_ACT_ALLOW', syscalls: [{ names: ['chmod'], action: 'SCMP_ACT_ERRNO' }] }
   const read = (text: string | undefined) =>
     localhostSeccomp(secured({ seccomp: { profileType: localhost, localhostRef: '/p.json' } }), () =>
@@ -235,6 +246,10 @@ describe('annotations', () => {
     const hostile = { 'org.systemd.property.SuccessAction': "'poweroff-force'", 'Org.systemd.property.X': '1' }
     const names = Object.keys(made(hostile, ['*', 'org.systemd.property.SuccessAction', 'Org*'], hostile))
     assert.ok(!names.some((name) => name.toLowerCase().startsWith('org.systemd')))
+  })
+  test('a filter of the author’s own never', () => {
+    const got = made({ 'run.oci.seccomp_bpf_data': 'AAAA', 'run.oci.seccomp.receiver': '/x' }, ['*', 'run.oci.*'])
+    assert.ok(!Object.keys(got).some((name) => name.startsWith('run.oci')))
   })
   test('exact names and prefixes pass; the container’s wins over the pod’s; case counts', () => {
     const got = made({ 'a.b/c': '1', 'x.y': '2', 'X.Y': '3' }, ['a.*', 'x.y'], { 'a.b/c': '0', 'a.d': '4' })

@@ -15,7 +15,7 @@ import { namespaces } from './namespaces.ts'
 import { commandLine, workingDirectory } from './process.ts'
 import { oomScoreAdj, toLinuxResources } from './resources.ts'
 import { rlimits } from './rlimits.ts'
-import { seccompFilter } from './seccomp.ts'
+import { planSeccomp } from './seccomp.ts'
 import type { SpecInput } from './spec-input.ts'
 import { type ResolvedUser, resolveUser } from './user.ts'
 import { checkSameMappings, noUserNamespaces, podMappings, type UserMappings } from './user-namespace.ts'
@@ -54,20 +54,20 @@ export function createSpec(input: SpecInput): CreatedSpec {
   const { process, warnings } = containerProcess(input, user)
   const mounts = planMounts(input, mappings)
   const devices = planDevices(input)
-  const seccomp = seccompFilter(input, process.capabilities.bounding)
+  const seccomp = planSeccomp(input, process.capabilities.bounding)
   const spec: RuntimeSpec = {
     ociVersion,
     process,
     root: { path: input.rootfsPath, readonly: input.config.linux?.securityContext?.readonlyRootfs === true },
     mounts: mounts.mounts,
-    annotations: specAnnotations(input),
+    annotations: { ...specAnnotations(input), ...seccomp.annotations },
     linux: {
       namespaces: namespaces(input, mappings),
       ...(mappings === undefined ? {} : { uidMappings: mappings.uids, gidMappings: mappings.gids }),
       devices: mounts.ownDev ? [] : devices.devices,
       cgroupsPath: cgroupsPath(input.pod.cgroupParent, input.id, input.host.cgroupDriver),
       resources: { ...toLinuxResources(input.config.linux?.resources, input.host), devices: devices.rules },
-      ...(seccomp === undefined ? {} : { seccomp }),
+      ...(seccomp.filter === undefined ? {} : { seccomp: seccomp.filter }),
       maskedPaths: maskedPaths(input),
       readonlyPaths: readonlyPaths(input),
       ...(mounts.rootfsPropagation === undefined ? {} : { rootfsPropagation: mounts.rootfsPropagation }),
