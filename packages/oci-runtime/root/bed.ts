@@ -134,6 +134,21 @@ export class Bed {
     return made
   }
 
+  /** What the kernel enforces now. */
+  limits(id: string): { readonly memory: number; readonly shares: number } {
+    const cgroup = `${this.cgroupParent}/${id}`
+    const read = (path: string) => Number(readFileSync(path, 'utf8'))
+    if (this.host.cgroups.mode === 'v2') {
+      const weight = read(`/sys/fs/cgroup${cgroup}/cpu.weight`)
+      // The conversion that runtimes use between the two scales.
+      return { memory: read(`/sys/fs/cgroup${cgroup}/memory.max`), shares: Math.round(2 + ((weight - 1) * 262142) / 9999) }
+    }
+    return {
+      memory: read(`/sys/fs/cgroup/memory${cgroup}/memory.limit_in_bytes`),
+      shares: read(`/sys/fs/cgroup/cpu${cgroup}/cpu.shares`),
+    }
+  }
+
   /** As `run`, but not before the container has written `ready`. */
   async runReady(options: MakeOptions): Promise<Made> {
     const made = await this.run(options)

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, rmSync } from 'node:fs'
 import { writeFileAtomic } from '@coracle/base/atomic-file'
 import { unlessErrno } from '@coracle/base/errno'
 import { explain } from '@coracle/base/errors'
@@ -39,7 +39,11 @@ async function apply(ctx: RuntimeContext, paths: ContainerPaths, resources: Linu
   const { devices: _devices, ...changeable } = resources
   writeFileAtomic(file, JSON.stringify(changeable))
   const args = ['update', `--resources=${file}`, paths.id]
-  await command(ctx, { action: `update container ${paths.id}`, args, timeoutMs: ctx.timeouts.stateMs, signal })
+  try {
+    await command(ctx, { action: `update container ${paths.id}`, args, timeoutMs: ctx.timeouts.stateMs, signal })
+  } finally {
+    rmSync(file, { force: true })
+  }
 }
 
 function currentResources(paths: ContainerPaths): LinuxResources {

@@ -20,15 +20,18 @@ const messageBytes = 199
 
 export const controlMessage = (kind: 1 | 2, a: number, b: number): string => `${`${kind} ${a} ${b}`.padEnd(messageBytes - 1)}\n`
 
-/** Throws `failed_precondition` when no monitor listens. Never waits: the fifo's reader is opened or dead. */
-function send(control: string, message: string): void {
-  let fd: number
+/** Throws `failed_precondition` when no monitor has the fifo open. Never waits. */
+function open(control: string): number {
   try {
-    fd = openSync(control, constants.O_WRONLY | constants.O_NONBLOCK)
+    return openSync(control, constants.O_WRONLY | constants.O_NONBLOCK)
   } catch (err) {
     if (isErrno(err, 'ENXIO', 'ENOENT')) throw precondition('the monitor of the container is gone')
     throw err
   }
+}
+
+function send(control: string, message: string): void {
+  const fd = open(control)
   try {
     // Shorter than PIPE_BUF: written whole or not at all (pipe(7)).
     writeSync(fd, message)
@@ -88,9 +91,12 @@ export async function reopenLog(
 ): Promise<void> {
   const before = identifyFile(logPath)
   clearReopenFile(logPath)
+  const { control } = filesOf(paths)
   const startedAt = performance.now()
-  send(filesOf(paths).control, controlMessage(2, 0, 0))
+  send(control, controlMessage(2, 0, 0))
   for (;;) {
+    // It may end before it reads the message.
+    closeSync(open(control))
     const now = identifyFile(logPath)
     if (now !== undefined && !sameFile(now, before)) break
     if (performance.now() - startedAt > options.timeoutMs) throw timeoutError('reopening the log', options.timeoutMs)
