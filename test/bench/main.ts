@@ -8,6 +8,7 @@ import { type Registry, startRegistry } from '@coracle/testkit/registry'
 import type { Bench } from './bench.ts'
 import { prepareImages } from './images.ts'
 import { type Options, parseOptions, type ScenarioName, usage } from './options.ts'
+import { busyShare } from './processes.ts'
 import { attachEndpoint, startProduct } from './products.ts'
 import { Recorder } from './recorder.ts'
 import { measureDensity, measureIdle } from './scenarios/density.ts'
@@ -43,12 +44,15 @@ async function main(argv: readonly string[]): Promise<number> {
   const recorder = new Recorder()
   const targets = await prepare(options, { stack, say, signal: stop.signal })
   const bench = { options, targets, recorder, signal: stop.signal, say }
+  const others = await busyShare(2000)
+  if (others > 0.1)
+    say(`other work takes ${(others * 100).toFixed(0)} % of this machine: expect figures that are too high and scattered`)
   if (options.scenarios.includes('density')) await measureIdle(bench)
   for (const name of options.scenarios) {
     say(`measuring ${name}`)
     await scenarios[name](bench)
   }
-  await report(options, recorder, targets)
+  await report({ options, recorder, targets, others })
   return 0
 }
 
@@ -77,14 +81,21 @@ async function prepare(options: Options, { stack, say, signal }: Setting): Promi
   return targets
 }
 
-async function report(options: Options, recorder: Recorder, targets: readonly Target[]): Promise<void> {
+interface Outcome {
+  readonly options: Options
+  readonly recorder: Recorder
+  readonly targets: readonly Target[]
+  /** Share of the machine that was busy before we were. */
+  readonly others: number
+}
+
+async function report({ options, recorder, targets, others }: Outcome): Promise<void> {
   const names = targets.map(({ name }) => name)
   const machine = await describeMachine()
-  process.stdout.write(
-    `${Object.values(machine).join(' · ')}\nmedian / p95; network ${options.network}\n\n${recorder.table(names)}\n`,
-  )
+  const conditions = `median / p95; network ${options.network}; ${(others * 100).toFixed(0)} % of the machine busy with other work`
+  process.stdout.write(`${Object.values(machine).join(' · ')}\n${conditions}\n\n${recorder.table(names)}\n`)
   if (options.jsonFile === undefined) return
-  const document = { machine, time: new Date().toISOString(), options, targets: names, metrics: recorder.toJson() }
+  const document = { machine, time: new Date().toISOString(), options, others, targets: names, metrics: recorder.toJson() }
   await writeFile(options.jsonFile, `${JSON.stringify(document, null, 1)}\n`)
 }
 

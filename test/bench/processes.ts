@@ -1,5 +1,6 @@
 // Memory and CPU time of a server and of what its pods cost, from /proc.
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { payload } from './pods.ts'
 
 interface Process {
@@ -61,6 +62,14 @@ export function cpuSeconds(pids: readonly number[]): number {
   return sum(pids.map((pid) => sum(statFields(pid).slice(11, 15).map(Number)))) / ticksPerSecond
 }
 
+/** The share of all processors that is busy during the next `ms` milliseconds, 0 to 1. */
+export async function busyShare(ms: number): Promise<number> {
+  const before = cpuTimes()
+  await sleep(ms)
+  const after = cpuTimes()
+  return (after.busy - before.busy) / (after.total - before.total)
+}
+
 /** The process that listens on a unix socket, or undefined. */
 export function listenerPid(socket: string): number | undefined {
   const line = readFileSync('/proc/net/unix', 'utf8')
@@ -77,6 +86,13 @@ export function listenerPid(socket: string): number | undefined {
 
 // USER_HZ is 100 on every architecture that Linux has today.
 const ticksPerSecond = 100
+
+/** The first line of /proc/stat in ticks: idle and iowait are its fourth and fifth figures. */
+function cpuTimes(): { readonly busy: number; readonly total: number } {
+  const figures = (readFileSync('/proc/stat', 'utf8').split('\n')[0] ?? '').trim().split(/\s+/).slice(1, 9).map(Number)
+  const total = sum(figures)
+  return { total, busy: total - (figures[3] ?? 0) - (figures[4] ?? 0) }
+}
 
 const pids = (): number[] =>
   readdirSync('/proc')
