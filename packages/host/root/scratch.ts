@@ -18,7 +18,7 @@ export function scratch(): Scratch {
     async [Symbol.asyncDispose]() {
       // Sockets of ended children are closed in a later turn.
       for (let i = 0; i < 50 && openFds() > fds; i++) await new Promise((resolve) => setTimeout(resolve, 20))
-      assert.equal(openFds(), fds, 'open fds')
+      assert.ok(openFds() <= fds, `${openFds()} open fds, before ${fds}`)
       assert.ok(!readFileSync('/proc/self/mountinfo', 'utf8').includes(path), 'no mount is left')
       rmSync(path, { recursive: true })
     },

@@ -7,7 +7,7 @@ import { O_CLOEXEC, openHow, RESOLVE } from './in-root.ts'
 import { errno, libc, SystemCallError } from './libc.ts'
 import { AT, statx } from './statx.ts'
 
-const sliceMs = 8
+const sliceMs = 5
 // Somebody who keeps making files is given up on.
 const maxRounds = 20
 // Deeper trees close the directories above and find them again by `..`.
