@@ -59,7 +59,7 @@ async function underMonitor(ctx: RuntimeContext, request: CreateRequest, attempt
   const { processes, cgroups } = ctx.deps
   const { paths, spec } = request
   const argv = containerArguments(ctx, request)
-  const monitor = await launchMonitor(ctx, { argv, cwd: paths.state, attach: false })
+  const monitor = await launchMonitor(ctx, { argv, cwd: paths.state, attach: false, terminal: request.terminal })
   try {
     const record: ContainerRecord = {
       boot: processes.bootId(),

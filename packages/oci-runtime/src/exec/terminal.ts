@@ -37,7 +37,7 @@ export async function execTerminal(
   const argv = execArguments(ctx, paths, exec)
   let monitor: WaitingMonitor | undefined
   try {
-    monitor = await launchMonitor(ctx, { argv, cwd: files.directory, attach: true })
+    monitor = await launchMonitor(ctx, { argv, cwd: files.directory, attach: true, terminal: true })
     recordOwner(ctx, files, monitor)
     return await underMonitor(ctx, { paths, files, monitor, request }, within(signal, ctx.timeouts.startMs))
   } catch (err) {

@@ -8,14 +8,15 @@ export const syncFd = 3
 export const startFd = 4
 export const attachFd = 5
 
-export function monitorEnv(ctx: RuntimeContext, attach: boolean): Readonly<Record<string, string>> {
+export function monitorEnv(ctx: RuntimeContext, needs: { readonly attach: boolean; readonly terminal: boolean }) {
   return {
     ...ctx.env,
     _OCI_SYNCPIPE: `${syncFd}`,
     _OCI_STARTPIPE: `${startFd}`,
-    ...(attach ? { _OCI_ATTACHPIPE: `${attachFd}` } : {}),
-    // The console socket is made here; its path must fit into a socket address.
-    TMPDIR: ctx.socketDirectory,
+    ...(needs.attach ? { _OCI_ATTACHPIPE: `${attachFd}` } : {}),
+    // The console socket is made here: others must not reach it, and its path must fit into a socket address.
+    // gVisor wants a directory that its unprivileged half can open, so that is left with /tmp.
+    ...(needs.terminal && ctx.kind !== 'runsc' ? { TMPDIR: ctx.socketDirectory } : {}),
   }
 }
 

@@ -25,13 +25,14 @@ export interface LaunchRequest {
   readonly argv: readonly string[]
   readonly cwd: string
   readonly attach: boolean
+  readonly terminal: boolean
 }
 
 export async function launchMonitor(ctx: RuntimeContext, request: LaunchRequest): Promise<WaitingMonitor> {
   const child = await ctx.deps.processes.start({
     // The first element is conmon's path.
     argv: request.argv as [string, ...string[]],
-    env: monitorEnv(ctx, request.attach),
+    env: monitorEnv(ctx, request),
     cwd: request.cwd,
     stdio: ['ignore', 'ignore', 'pipe', 'pipe', 'pipe', ...(request.attach ? (['pipe'] as const) : [])],
   })
