@@ -77,7 +77,7 @@ function parseBlock(block: Buffer): Headers {
 
 /**
  * Writes the header blocks of one direction as stored deflate blocks: no compressor state to keep, nothing for a CRIME-like
- * attack to measure, and a reply without headers costs 9 bytes.
+ * attack to measure, and a reply without headers costs 14 bytes.
  */
 export class HeaderDeflater {
   #first = true
@@ -89,11 +89,14 @@ export class HeaderDeflater {
     const stored = Buffer.alloc(5)
     stored.writeUInt16LE(block.length, 1)
     stored.writeUInt16LE(block.length ^ 0xffff, 3)
-    const parts = this.#first ? [zlibHeader, stored, block] : [stored, block]
+    const parts = this.#first ? [zlibHeader, stored, block, flushMark] : [stored, block, flushMark]
     this.#first = false
     return Buffer.concat(parts)
   }
 }
+
+/** An empty stored block, as Z_SYNC_FLUSH ends with: Go's inflater hands out what it has only when it meets one. */
+const flushMark = Buffer.from([0, 0, 0, 0xff, 0xff])
 
 const zlibHeader = Buffer.from([0x78, 0xbb, 0, 0, 0, 0])
 zlibHeader.writeUInt32BE(adler32(headerDictionary), 2)
