@@ -14,7 +14,10 @@ export const defaultMaskedPaths: readonly string[] = [
 export const defaultReadonlyPaths: readonly string[] = ['bus', 'fs', 'irq', 'sys', 'sysrq-trigger'].map((name) => `/proc/${name}`)
 
 export const maskedPaths = (input: SpecInput): readonly string[] =>
-  choose(input, 'masked_paths', input.config.linux?.securityContext?.maskedPaths ?? [], defaultMaskedPaths)
+  choose(input, 'masked_paths', input.config.linux?.securityContext?.maskedPaths ?? [], [
+    ...defaultMaskedPaths,
+    ...(input.host.thermalThrottlePaths ?? []),
+  ])
 
 export const readonlyPaths = (input: SpecInput): readonly string[] =>
   choose(input, 'readonly_paths', input.config.linux?.securityContext?.readonlyPaths ?? [], defaultReadonlyPaths)

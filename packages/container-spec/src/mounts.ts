@@ -7,6 +7,7 @@ import type { SpecMount } from '@coracle/oci-spec/runtime-spec'
 import { propagation } from './cri-values.ts'
 import { defaultMounts } from './default-mounts.ts'
 import { checkBytes, cleanPath, depthOf, isWithin, parseAbsolute } from './paths.ts'
+import { checkRelabel } from './selinux.ts'
 import type { SourceFacts, SpecInput } from './spec-input.ts'
 import { noUserNamespaces, parseMappings, type UserMappings } from './user-namespace.ts'
 import { planVolumes } from './volumes.ts'
@@ -92,6 +93,7 @@ function imageSource(field: string, mount: Mount, input: SpecInput): string {
 
 function hostSource(field: string, mount: Mount, input: SpecInput): string {
   const source = parseAbsolute(`${field}.host_path`, mount.hostPath)
+  if (mount.selinuxRelabel && input.host.selinux) checkRelabel(field, source)
   if (input.sources.get(mount.hostPath)?.type === undefined)
     throw new CodedError('failed_precondition', `${field}.host_path ${quote(mount.hostPath)} does not exist`)
   return source

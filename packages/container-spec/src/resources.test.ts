@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { type ContainerInit, container, host, input } from '../test/sample-input.ts'
+import { type ContainerInit, container, host, input, pod, podFacts } from '../test/sample-input.ts'
 import { throws } from '../test/throws.ts'
 import { cgroupsPath } from './cgroup-path.ts'
 import { mergeResources, oomScoreAdj, type ResourceHost, toLinuxResources } from './resources.ts'
@@ -153,6 +153,31 @@ describe('H-43: rlimits', () => {
     assert.deepEqual(rlimits({ soft: 1024, hard: 20_000 }), [{ type: 'RLIMIT_NOFILE', soft: 1024, hard: 20_000 }])
     assert.deepEqual(rlimits({ soft: 512, hard: 512 }), [{ type: 'RLIMIT_NOFILE', soft: 512, hard: 512 }])
     assert.equal(rlimits({ soft: 1024, hard: 2 ** 30 })[0]?.hard, 1_048_576)
+  })
+})
+
+describe('ulimits by annotation', () => {
+  const limits = (annotations: Record<string, string>, allowedAnnotations = ['ulimit.coracle/*'], on = {}) =>
+    createSpec(input({ pod: podFacts({ config: pod({ annotations }) }), allowedAnnotations, host: { ...host, ...on } })).spec
+      .process.rlimits
+  test('only when allowed, for all containers or one by name', () => {
+    const asked = {
+      'ulimit.coracle/nproc': '50',
+      'ulimit.coracle/nofile': '100:200',
+      'ulimit.coracle/nofile.main': '150',
+      'ulimit.coracle/core.other': '0',
+    }
+    assert.deepEqual(limits(asked, []), rlimits(host.nofile))
+    assert.deepEqual(limits(asked), [
+      { type: 'RLIMIT_NOFILE', soft: 150, hard: 150 },
+      { type: 'RLIMIT_NPROC', soft: 50, hard: 50 },
+    ])
+  })
+  test('bad values and more files than we have ourselves are refused', () => {
+    for (const value of ['', 'x', '-1', '5:4', '1:2:3', ' 1'])
+      throws(() => limits({ 'ulimit.coracle/core': value }), 'invalid_argument', 'ulimit.coracle/core')
+    throws(() => limits({ 'ulimit.coracle/nofile': '20001' }), 'failed_precondition', '20000')
+    assert.ok(limits({ 'ulimit.coracle/nofile': '20001' }, undefined, { capabilities: ['CAP_SYS_RESOURCE'] }))
   })
 })
 

@@ -6,6 +6,7 @@ import { throws } from '../test/throws.ts'
 import { defaultMaskedPaths, defaultReadonlyPaths } from './masks.ts'
 import { localhostSeccomp, parseSeccomp } from './seccomp-file.ts'
 import { allowedSyscalls, deniedSyscalls, syscallsByCapability } from './seccomp-syscalls.ts'
+import { podLevel, selinuxLabels } from './selinux.ts'
 import { createSpec } from './spec.ts'
 import type { SpecInput } from './spec-input.ts'
 
@@ -153,6 +154,11 @@ describe('H-36 H-37 CVE-2017-16539: masked and read-only paths', () => {
     assert.deepEqual(paths({ maskedPaths: ['/proc/x'], readonlyPaths: ['/proc/y/'] }), [['/proc/x'], ['/proc/y']])
     assert.deepEqual(paths({ privileged: true }, { pod: privilegedPod }), [[], []])
   })
+  test('thermal throttling of this node’s processors is masked by default', () => {
+    const path = '/sys/devices/system/cpu/cpu0/thermal_throttle'
+    const [masked] = paths({}, { host: { ...host, thermalThrottlePaths: [path] } })
+    assert.equal(masked?.at(-1), path)
+  })
   test('an empty list unmasks only within a user namespace', () => {
     const ids = [{ hostId: 65536, containerId: 0, length: 65536 }]
     const config = pod({ linux: { securityContext: { namespaceOptions: { usernsOptions: { mode: 0, uids: ids, gids: ids } } } } })
@@ -160,6 +166,59 @@ describe('H-36 H-37 CVE-2017-16539: masked and read-only paths', () => {
   })
   test('relative paths are refused', () => {
     throws(() => paths({ maskedPaths: ['proc'] }), 'invalid_argument', 'masked_paths[0]')
+  })
+})
+
+describe('H-35: SELinux', () => {
+  const policy = {
+    process: { user: 'system_u', role: 'system_r', type: 'container_t' },
+    file: { user: 'system_u', role: 'object_r', type: 'container_file_t' },
+    privilegedType: 'spc_t',
+  }
+  const labels = (options: { user?: string; role?: string; type?: string; level?: string } | undefined, privileged = false) =>
+    selinuxLabels({
+      policy,
+      privileged,
+      podLevel: 's0:c1,c2',
+      options: secured(options === undefined ? {} : { selinuxOptions: options }).linux?.securityContext?.selinuxOptions,
+    })
+  test('the pod’s level, the policy’s types, what is asked for', () => {
+    assert.deepEqual(labels(undefined), {
+      processLabel: 'system_u:system_r:container_t:s0:c1,c2',
+      mountLabel: 'system_u:object_r:container_file_t:s0:c1,c2',
+    })
+    assert.equal(labels(undefined, true).processLabel, 'system_u:system_r:spc_t:s0:c1,c2')
+    const asked = labels({ user: 'u', role: 'r', type: 't', level: 's0:c5.c9' })
+    assert.deepEqual(asked, { processLabel: 'u:r:t:s0:c5.c9', mountLabel: 'system_u:object_r:container_file_t:s0:c5.c9' })
+  })
+  test('words that would change the label are refused', () => {
+    throws(() => labels({ type: 'a:b' }), 'invalid_argument', 'selinux_options.type')
+    throws(() => labels({ level: 's0:x' }), 'invalid_argument', 'selinux_options.level')
+  })
+  test('a level for each of many pods', () => {
+    assert.deepEqual([0, 1, 1022, 1023, 523_775, 523_776].map(podLevel), [
+      's0:c0,c1',
+      's0:c0,c2',
+      's0:c0,c1023',
+      's0:c1,c2',
+      's0:c1022,c1023',
+      's0:c0,c1',
+    ])
+  })
+  test('labels reach the spec; the node’s own trees are not relabelled', () => {
+    const selinux = { processLabel: 'p', mountLabel: 'm' }
+    const spec = make({}, { selinux })
+    assert.deepEqual([spec.process.selinuxLabel, spec.linux.mountLabel], ['p', 'm'])
+    for (const hostPath of ['/', '/etc', '/usr/', '/home']) {
+      const config = container({ mounts: [{ containerPath: '/a', hostPath, selinuxRelabel: true }] })
+      const sources = new Map([[hostPath, { type: 'directory', propagation: 'private' } as const]])
+      throws(
+        () => createSpec(input({ config, sources, host: { ...host, selinux: true } })),
+        'invalid_argument',
+        'selinux_relabel',
+      )
+      createSpec(input({ config, sources }))
+    }
   })
 })
 

@@ -21,6 +21,8 @@ export interface HostFacts {
   readonly hugepageSizes: readonly string[]
   readonly recursiveReadOnly: boolean
   readonly userNamespaces: boolean
+  /** The existing `/sys/devices/system/cpu/cpuN/thermal_throttle` of this machine, masked by default. */
+  readonly thermalThrottlePaths?: readonly string[]
   /** Hard and soft RLIMIT_NOFILE of this process. */
   readonly nofile: { readonly soft: number; readonly hard: number }
 }

@@ -14,7 +14,7 @@ import { planMounts } from './mounts.ts'
 import { namespaces } from './namespaces.ts'
 import { commandLine, workingDirectory } from './process.ts'
 import { oomScoreAdj, toLinuxResources } from './resources.ts'
-import { rlimits } from './rlimits.ts'
+import { requestedRlimits } from './rlimits.ts'
 import { planSeccomp } from './seccomp.ts'
 import type { SpecInput } from './spec-input.ts'
 import { type ResolvedUser, resolveUser } from './user.ts'
@@ -110,7 +110,7 @@ function containerProcess(input: SpecInput, user: ResolvedUser): { process: Proc
         defaults: input.defaultCapabilities ?? defaultCapabilities,
         available: host.capabilities,
       }),
-      rlimits: rlimits(host.nofile),
+      rlimits: requestedRlimits(input),
       noNewPrivileges: security?.noNewPrivs === true && !privileged,
       ...(apparmor === undefined ? {} : { apparmorProfile: apparmor }),
       ...(input.selinux === undefined ? {} : { selinuxLabel: input.selinux.processLabel }),

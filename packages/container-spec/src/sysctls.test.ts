@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { throws } from '../test/throws.ts'
-import { checkSysctls } from './sysctls.ts'
+import { checkSysctls, defaultSysctls } from './sysctls.ts'
 
 const own = { network: true, ipc: true, uts: true }
 
@@ -30,6 +30,10 @@ describe('checkSysctls', () => {
     test(`CVE-2022-0811: value ${JSON.stringify(value.slice(0, 30))} is refused`, () => {
       throws(() => checkSysctls({ 'kernel.shm_rmid_forced': value }, own), 'invalid_argument', 'config.linux.sysctls')
     })
+  test('defaults are for pods with a network of their own, and pass the check', () => {
+    assert.deepEqual(defaultSysctls({ network: false }), {})
+    assert.deepEqual(checkSysctls(defaultSysctls(own), own), defaultSysctls(own))
+  })
   test('GHSA-w2j5-3rcx-vx7x: none in the node’s own namespaces', () => {
     throws(() => checkSysctls({ 'net.core.somaxconn': '1' }, { ...own, network: false }), 'invalid_argument', 'network namespace')
     throws(() => checkSysctls({ 'kernel.shmmax': '1' }, { ...own, ipc: false }), 'invalid_argument', 'IPC namespace')

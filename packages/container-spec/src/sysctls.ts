@@ -35,3 +35,10 @@ function namespaceOf(name: string, own: OwnNamespaces): readonly ['network' | 'I
   if (name === 'kernel.domainname') return ['UTS', own.uts]
   return [undefined, false]
 }
+
+/**
+ * What a pod's own network namespace begins with: anyone in it may send echo requests and listen on low ports, since both are the pod's alone.
+ * This makes up for NET_RAW not being among the default capabilities. CRI's sysctls win over these.
+ */
+export const defaultSysctls = (own: Pick<OwnNamespaces, 'network'>): Readonly<Record<string, string>> =>
+  own.network ? { 'net.ipv4.ping_group_range': '0 2147483647', 'net.ipv4.ip_unprivileged_port_start': '0' } : {}
