@@ -1,7 +1,7 @@
 // What the command line promises, shown against a real CRI server. The same for every product.
 import assert from 'node:assert/strict'
 import { mkdir, writeFile } from 'node:fs/promises'
-import { after, before, describe, test } from 'node:test'
+import { after, afterEach, before, describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { pushTestImages, type TestImages } from '@coracle/testkit/busybox-images'
@@ -41,6 +41,7 @@ export function suite(product: string, startNode: (registry: Registry) => Promis
       images = await pushTestImages(registry)
       node = await startNode(registry)
     })
+    afterEach(() => node.clear())
     after(async () => {
       await node?.[Symbol.asyncDispose]()
       await registry?.[Symbol.asyncDispose]()
