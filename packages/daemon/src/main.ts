@@ -28,7 +28,8 @@ function applyLog({ level, format }: Config['log']): void {
 async function serve(args: Arguments): Promise<void> {
   let { settings, config } = load(args)
   applyLog(config.log)
-  process.umask(0o077)
+  // What containers see of ours is made with its final mode; what they must not see is below a directory of mode 0700.
+  process.umask(0o022)
   process.chdir('/')
   armFailpoints(args.failpoints)
   let daemon: Daemon | undefined

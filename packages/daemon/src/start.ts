@@ -1,5 +1,5 @@
 // The composition root: the only place that makes the graph of rooms. Top to bottom is the order of a start.
-import { mkdirSync } from 'node:fs'
+import { chmodSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { precondition } from '@coracle/base/errors'
 import { KeyedLock } from '@coracle/base/keyed-lock'
@@ -71,6 +71,7 @@ export async function startDaemon(options: StartOptions): Promise<Daemon> {
     containerLocks: new KeyedLock(),
     podFlights: new SingleFlight(),
     containerFlights: new SingleFlight(),
+    startFlights: new SingleFlight(),
     stops: new Map(),
     exits: new Map(),
     afterExit: new Map(),
@@ -122,7 +123,9 @@ async function checkMachine(config: Config, signal: AbortSignal): Promise<void> 
 
 function makeDirectories({ root, state }: Config): void {
   mkdirSync(root, { recursive: true, mode: 0o700 })
+  chmodSync(root, 0o700)
   mkdirSync(state, { recursive: true, mode: 0o711 })
+  chmodSync(state, 0o711)
   for (const name of ['pods', 'containers']) mkdirSync(join(state, name), { recursive: true, mode: 0o711 })
 }
 
@@ -144,6 +147,7 @@ function settingsOf(config: Config, defaultRuntime: string): Services['settings'
     monitorCgroup: config.cgroups.monitor,
     defaultCgroupParent: config.cgroups.defaultParent,
     probeTimeoutMs: config.limits.probeTimeoutMs,
+    unsetSeccomp: config.unsetSeccomp === 'runtime_default' ? 'runtimeDefault' : 'unconfined',
     unclaimedMs: config.limits.unclaimedMs,
   }
 }

@@ -34,6 +34,8 @@ export interface Settings {
   readonly defaultCgroupParent: string
   /** How long a look at a path that a pod supplied may take. */
   readonly probeTimeoutMs: number
+  /** What a container without a seccomp field gets: the CRI says none. */
+  readonly unsetSeccomp: 'runtimeDefault' | 'unconfined'
   /** How long a made pod or container waits for the retry of a caller that gave up. */
   readonly unclaimedMs: number
 }
@@ -57,6 +59,7 @@ export interface Services {
   readonly containerLocks: KeyedLock
   readonly podFlights: SingleFlight<PodId>
   readonly containerFlights: SingleFlight<ContainerId>
+  readonly startFlights: SingleFlight<void>
   readonly stops: Map<ContainerId, StopOperation>
   /** Waiters for a container's exit, and the watchers that feed them. */
   readonly exits: Map<ContainerId, PromiseWithResolvers<void>>

@@ -35,6 +35,7 @@ export interface Config {
   readonly name: string
   readonly defaultRuntime: string
   readonly strictFloors: boolean
+  readonly unsetSeccomp: string
   readonly log: { readonly level: LogLevel; readonly format: 'auto' | 'json' | 'pretty' }
   readonly cgroups: {
     readonly driver: 'auto' | 'cgroupfs' | 'systemd'
@@ -83,6 +84,7 @@ export function toConfig(settings: Settings, exists: (path: string) => boolean):
     name: get('name'),
     defaultRuntime,
     strictFloors: get('strict_floors'),
+    unsetSeccomp: get('unset_seccomp'),
     log: { level: get<string>('log.level') as LogLevel, format: get<string>('log.format') as Config['log']['format'] },
     cgroups: {
       driver: get<string>('cgroups.driver') as Config['cgroups']['driver'],

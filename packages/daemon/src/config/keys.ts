@@ -77,6 +77,14 @@ export const keys: readonly Key[] = [
   },
 
   {
+    path: 'unset_seccomp',
+    type: 'string',
+    default: 'unconfined',
+    check: oneOf('unconfined', 'runtime_default'),
+    doc: 'Seccomp profile of containers whose request has no seccomp field. The CRI says unconfined; kubelet always sends the field.',
+  },
+
+  {
     path: 'log.level',
     type: 'string',
     default: 'info',

@@ -14,6 +14,7 @@ import {
 import type { ContainerConfig } from '@coracle/cri-api'
 import type { Image } from '@coracle/image'
 import type { LinuxDevice } from '@coracle/oci-spec/runtime-spec'
+import { isCrun } from '../handlers.ts'
 import { volumesDirectory } from '../layout.ts'
 import { type Container, isRunning } from '../model/container.ts'
 import { namespaceMode, type Pod } from '../model/pod.ts'
@@ -50,6 +51,8 @@ export async function gatherInput(
     localhostSeccomp: localhostSeccomp(config, readProfile),
     allowedAnnotations: services.handlerSettings(pod.runtime).allowedAnnotations,
     volumes: makeVolumes(services, container, image),
+    unsetSeccomp: services.settings.unsetSeccomp,
+    compiledSeccomp: isCrun(services, pod),
   }
   return { input, image }
 }

@@ -1,6 +1,7 @@
 import { nowNs } from '@coracle/base/clock'
 import { explain, failed, precondition } from '@coracle/base/errors'
 import { failpoint } from '@coracle/base/failpoint'
+import type { ContainerId } from '@coracle/base/ids'
 import { runtimeOf } from '../handlers.ts'
 import { containerPaths } from '../layout.ts'
 import { type CreatedContainer, isCreated } from '../model/container.ts'
@@ -13,12 +14,16 @@ const startErrorCode = 128
 
 /**
  * Starts the program of a created container. Throws `failed_precondition` in any other state, and when the OCI runtime could not
- * start it: the container is then exited with reason StartError. Goes on when the caller leaves.
+ * start it: the container is then exited with reason StartError. Goes on when the caller leaves; a retry meanwhile joins it.
  */
 export async function startContainer(services: Services, id: string, signal: AbortSignal): Promise<void> {
   const found = services.containers.get(id)
-  using _lock = await services.containerLocks.lock(found.id, signal)
-  const container = services.containers.get(found.id)
+  await services.startFlights.join(found.id, signal, (work) => startOnce(services, found.id, work), 'continue')
+}
+
+async function startOnce(services: Services, id: ContainerId, signal: AbortSignal): Promise<void> {
+  using _lock = await services.containerLocks.lock(id, signal)
+  const container = services.containers.get(id)
   if (!isCreated(container)) {
     throw precondition(`container ${container.id} is ${container.state.kind}: only a created container can be started`)
   }

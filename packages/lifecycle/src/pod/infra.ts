@@ -1,6 +1,6 @@
 import { mkdirSync } from 'node:fs'
 import { infraSpec } from '@coracle/container-spec'
-import { runtimeOf } from '../handlers.ts'
+import { isCrun, runtimeOf } from '../handlers.ts'
 import { podLayout } from '../layout.ts'
 import type { Pod } from '../model/pod.ts'
 import type { Services } from '../services.ts'
@@ -17,6 +17,7 @@ export async function startInfra(services: Services, pod: Pod): Promise<number> 
     host: services.facts,
     rootfsPath: infraRootfs,
     initProgram: services.settings.initProgram,
+    compiledSeccomp: isCrun(services, pod),
   })
   const { monitorCgroup } = services.settings
   const { pid } = await runtime.create(
