@@ -7,9 +7,11 @@ import { command } from './command.ts'
 import { defaultTimeouts, type OciRuntimeDeps, type OciRuntimeOptions, type RuntimeContext, type RuntimeKind } from './context.ts'
 import { create } from './create.ts'
 import { removeContainer } from './delete.ts'
-import { execPlain } from './exec/plain.ts'
+import { spawnWithConsole } from './exec/console.ts'
+import { execUnderMonitor } from './exec/monitored.ts'
+import { spawnWithPipes } from './exec/pipes.ts'
+import { execAsChild } from './exec/session.ts'
 import { sweepExecs } from './exec/sweep.ts'
-import { execTerminal } from './exec/terminal.ts'
 import { readExit } from './exit-file.ts'
 import { ExitWatch } from './exit-watch.ts'
 import { features, version } from './features.ts'
@@ -17,7 +19,7 @@ import { filesOf } from './files.ts'
 import { kill } from './kill.ts'
 import { attachTo } from './monitor/attach.ts'
 import { Resizer, reopenLog } from './monitor/control.ts'
-import type { ContainerPaths, MonitorState, OciRuntime } from './oci-runtime.ts'
+import type { ContainerPaths, ExecRequest, ExecSession, MonitorState, OciRuntime } from './oci-runtime.ts'
 import { readRecord } from './record.ts'
 import { isStarted } from './started.ts'
 import { update } from './update.ts'
@@ -51,7 +53,7 @@ export function createOciRuntime(options: OciRuntimeOptions, deps: OciRuntimeDep
     isStarted: (paths) => isStarted(ctx, paths),
     readExit: (paths) => readExit(ctx, paths),
     watchExit: (paths, signal, onExit) => exits.watch(paths, signal, onExit),
-    exec: (paths, request, signal) => (request.process.terminal ? execTerminal : execPlain)(ctx, paths, request, signal),
+    exec: (paths, request, signal) => exec(ctx, { paths, request }, signal),
     attach: (paths) => attachTo(deps.sockets, filesOf(paths).attach),
     async resize(paths, size) {
       let resizer = resizers.get(paths.id)
@@ -68,6 +70,17 @@ export function createOciRuntime(options: OciRuntimeOptions, deps: OciRuntimeDep
     },
     sweepExecs: (paths) => sweepExecs(ctx, paths),
   }
+}
+
+function exec(
+  ctx: RuntimeContext,
+  { paths, request }: { readonly paths: ContainerPaths; readonly request: ExecRequest },
+  signal: AbortSignal,
+): Promise<ExecSession> {
+  if (!request.process.terminal) return execAsChild(ctx, { paths, request, spawn: spawnWithPipes }, signal)
+  // runc takes a console socket only when it does not stay to tell the exit status.
+  if (ctx.kind === 'runc' || ctx.kind === 'other') return execUnderMonitor(ctx, { paths, request }, signal)
+  return execAsChild(ctx, { paths, request, spawn: spawnWithConsole }, signal)
 }
 
 function contextOf(options: OciRuntimeOptions, deps: OciRuntimeDeps): RuntimeContext {

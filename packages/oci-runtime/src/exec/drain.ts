@@ -1,6 +1,6 @@
 // The output of a process, ended some time after the process even if somebody else still holds the pipe.
 import { Socket } from 'node:net'
-import { PassThrough, type Readable } from 'node:stream'
+import { PassThrough, Readable } from 'node:stream'
 
 export interface DrainedOutput {
   readonly stream: Readable
@@ -11,9 +11,11 @@ export interface DrainedOutput {
   readonly closed: Promise<void>
 }
 
-/** `fd` becomes ours. Backpressure goes through to the writer. */
-export function drainedOutput(fd: number): DrainedOutput {
-  const source = new Socket({ fd, readable: true, writable: false })
+/** The reading end of a pipe; `fd` becomes the stream's. */
+export const readerOf = (fd: number): Socket => new Socket({ fd, readable: true, writable: false })
+
+/** Backpressure goes through to the writer. An error of `source` is its end. */
+export function drainedOutput(source: Socket): DrainedOutput {
   const stream = new PassThrough({ highWaterMark: 64 * 1024 })
   const { promise: closed, resolve } = Promise.withResolvers<void>()
   let timer: NodeJS.Timeout | undefined
@@ -34,4 +36,8 @@ export function drainedOutput(fd: number): DrainedOutput {
     timer = setTimeout(() => (stream.writableNeedDrain ? endWithin(ms) : close()), ms).unref()
   }
   return { stream, endWithin, close, closed }
+}
+
+export function emptyOutput(): DrainedOutput {
+  return { stream: Readable.from([]), endWithin: () => {}, close: () => {}, closed: Promise.resolve() }
 }

@@ -1,8 +1,7 @@
 // exec with a terminal: below a monitor of its own, which holds the terminal, collects the process and tells its status.
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Readable, Writable } from 'node:stream'
-import { unlessErrno } from '@coracle/base/errno'
 import { abortable, delay, within } from '@coracle/base/signals'
 import type { RuntimeContext } from '../context.ts'
 import { execArguments } from '../monitor/arguments.ts'
@@ -11,16 +10,16 @@ import { Resizer } from '../monitor/control.ts'
 import { awaitPid, launchMonitor, type WaitingMonitor } from '../monitor/launch.ts'
 import type { AttachSession, ContainerPaths, ExecRequest, ExecSession } from '../oci-runtime.ts'
 import { readRecord } from '../record.ts'
-import { cleanWords, OciRuntimeError } from '../words.ts'
+import { OciRuntimeError } from '../words.ts'
 import { type ExecFiles, newExecFiles, removeExecFiles } from './files.ts'
+import { identityText, wordsIn } from './session.ts'
 import { endTree, stdioOf } from './tree.ts'
 
 const lostExitCode = 255
 
-export async function execTerminal(
+export async function execUnderMonitor(
   ctx: RuntimeContext,
-  paths: ContainerPaths,
-  request: ExecRequest,
+  { paths, request }: { readonly paths: ContainerPaths; readonly request: ExecRequest },
   signal: AbortSignal,
 ): Promise<ExecSession> {
   signal.throwIfAborted()
@@ -50,11 +49,8 @@ export async function execTerminal(
 
 const actionOf = (paths: ContainerPaths): string => `exec in container ${paths.id}`
 
-const wordsIn = (files: ExecFiles): string => cleanWords(unlessErrno(['ENOENT', 'ENOTDIR'], () => readFileSync(files.log), ''))
-
 function recordOwner(ctx: RuntimeContext, files: ExecFiles, monitor: WaitingMonitor): void {
-  const owner = ctx.deps.processes.identify(monitor.child.pid)
-  writeFileSync(files.owner, JSON.stringify({ pid: owner?.pid, startTime: owner?.startTime.toString() }), { mode: 0o600 })
+  writeFileSync(files.owner, identityText(ctx.deps.processes.identify(monitor.child.pid)), { mode: 0o600 })
 }
 
 interface Attempt {

@@ -1,47 +1,66 @@
-// exec without a terminal: the runtime is our child, its stdio are pipes, its exit status that of the process.
-import { closeSync, writeFileSync } from 'node:fs'
-import { Socket } from 'node:net'
+// exec as our child: the runtime's exit status is that of the process.
+import { readFileSync, writeFileSync } from 'node:fs'
 import type { Writable } from 'node:stream'
+import { unlessErrno } from '@coracle/base/errno'
+import { logger } from '@coracle/base/log'
 import { abortable, delay } from '@coracle/base/signals'
 import type { ChildHandle, ProcessIdentity } from '@coracle/host'
 import { globalArguments } from '../command.ts'
 import type { RuntimeContext } from '../context.ts'
+import type { TerminalSize } from '../monitor/control.ts'
 import type { ContainerPaths, ExecRequest, ExecSession } from '../oci-runtime.ts'
 import { readPidFile, readRecord } from '../record.ts'
 import { cleanWords, OciRuntimeError } from '../words.ts'
-import { type DrainedOutput, drainedOutput } from './drain.ts'
+import type { DrainedOutput } from './drain.ts'
 import { type ExecFiles, newExecFiles, removeExecFiles } from './files.ts'
 import { exitOf } from './status.ts'
-import { endTree, pipeName, stdioOf } from './tree.ts'
+import { endTree, stdioOf } from './tree.ts'
 
 // What a terminated process wrote last may still be in the pipe.
 const terminatedDrainMs = 50
 
-interface Running {
+const log = logger('oci-runtime')
+
+/** A runtime at work on an exec, and what we hold of it. */
+export interface Running {
   readonly child: ChildHandle
   readonly stdin: Writable | undefined
   readonly stdout: DrainedOutput
+  /** With a terminal: only what the runtime itself says. */
   readonly stderr: DrainedOutput
+  readonly terminal: { resize(size: TerminalSize): void } | undefined
+  /** Pipes made for it, as /proc/PID/fd names them. */
   readonly pipes: readonly string[]
 }
 
-export async function execPlain(
+export interface SpawnRequest {
+  readonly paths: ContainerPaths
+  readonly files: ExecFiles
+  readonly stdin: boolean
+  readonly signal: AbortSignal
+}
+
+export type Spawn = (ctx: RuntimeContext, request: SpawnRequest) => Promise<Running>
+
+/** Starts the process by `spawn`. Throws `OciRuntimeError` when the runtime could not start it; then nothing is left. */
+export async function execAsChild(
   ctx: RuntimeContext,
-  paths: ContainerPaths,
-  request: ExecRequest,
+  exec: { readonly paths: ContainerPaths; readonly request: ExecRequest; readonly spawn: Spawn },
   signal: AbortSignal,
 ): Promise<ExecSession> {
   signal.throwIfAborted()
+  const { paths, request } = exec
   const files = newExecFiles(paths)
   try {
-    const running = await spawn(ctx, paths, files, request)
+    writeFileSync(files.process, JSON.stringify(request.process), { mode: 0o600 })
+    const running = await exec.spawn(ctx, { paths, files, stdin: request.stdin, signal })
     try {
       writeFileSync(files.owner, identityText(ctx.deps.processes.identify(running.child.pid)), { mode: 0o600 })
       const pid = await abortable(started(running, files), signal)
-      if (pid === undefined) throw await startFailure(paths, running)
+      if (pid === undefined) throw await startFailure(paths, files, running)
       return session(ctx, { paths, files, running, pid })
     } catch (err) {
-      await abandon(ctx, { paths, files, running })
+      await abandon(ctx, { paths, running })
       throw err
     }
   } catch (err) {
@@ -50,57 +69,16 @@ export async function execPlain(
   }
 }
 
-const identityText = (identity: ProcessIdentity | undefined): string =>
+export const identityText = (identity: ProcessIdentity | undefined): string =>
   JSON.stringify({ pid: identity?.pid, startTime: identity?.startTime.toString() })
 
-async function spawn(ctx: RuntimeContext, paths: ContainerPaths, files: ExecFiles, request: ExecRequest): Promise<Running> {
-  const { processes } = ctx.deps
-  writeFileSync(files.process, JSON.stringify(request.process), { mode: 0o600 })
-  // Real pipes, not the sockets of child_process: a process in the container may open /dev/stdout again.
-  const theirs: number[] = []
-  const ours: number[] = []
-  const pipe = (mine: 'read' | 'write') => {
-    const ends = processes.pipe()
-    theirs.push(mine === 'read' ? ends.write : ends.read)
-    ours.push(ends[mine])
-    return { ours: ends[mine], theirs: mine === 'read' ? ends.write : ends.read }
-  }
-  try {
-    const stdin = request.stdin ? pipe('write') : undefined
-    const stdout = pipe('read')
-    const stderr = pipe('read')
-    const child = await processes.start({
-      argv: [ctx.program, ...execArguments(ctx, paths, files)],
-      env: ctx.env,
-      stdio: [stdin?.theirs ?? 'ignore', stdout.theirs, stderr.theirs],
-    })
-    const pipes = theirs.map(pipeName)
-    return {
-      child,
-      pipes,
-      stdin: stdin && writer(stdin.ours),
-      stdout: drainedOutput(stdout.ours),
-      stderr: drainedOutput(stderr.ours),
-    }
-  } catch (err) {
-    for (const fd of ours) closeSync(fd)
-    throw err
-  } finally {
-    for (const fd of theirs) closeSync(fd)
-  }
-}
-
-function execArguments(ctx: RuntimeContext, paths: ContainerPaths, files: ExecFiles): readonly string[] {
+/** The runtime's command line up to its options for stdio. */
+export function execArguments(ctx: RuntimeContext, files: ExecFiles): readonly string[] {
   // runc copies output itself and does not end before all writers have: its log tells the status earlier.
-  const log = ctx.kind === 'runc' ? ['--debug', `--log=${files.log}`, '--log-format=json'] : []
-  return [...globalArguments(ctx), ...log, 'exec', `--process=${files.process}`, `--pid-file=${files.pid}`, paths.id]
-}
-
-function writer(fd: number): Writable {
-  const socket = new Socket({ fd, readable: false, writable: true })
-  // A process need not read its input.
-  socket.on('error', () => {})
-  return socket
+  // crun's words go to the terminal when there is one.
+  const debug = ctx.kind === 'runc' ? ['--debug', '--log-format=json'] : []
+  const log = ctx.kind === 'runc' || ctx.kind === 'crun' ? [...debug, `--log=${files.log}`] : []
+  return [...globalArguments(ctx), ...log, 'exec', `--process=${files.process}`, `--pid-file=${files.pid}`]
 }
 
 // The runtime writes the pid file when the process runs. Looking is cheaper than a watch: it takes some milliseconds.
@@ -116,7 +94,7 @@ async function started(running: Running, files: ExecFiles): Promise<number | und
   }
 }
 
-async function startFailure(paths: ContainerPaths, running: Running): Promise<OciRuntimeError> {
+async function startFailure(paths: ContainerPaths, files: ExecFiles, running: Running): Promise<OciRuntimeError> {
   running.stdout.close()
   running.stderr.endWithin(200)
   const chunks: Buffer[] = []
@@ -127,14 +105,18 @@ async function startFailure(paths: ContainerPaths, running: Running): Promise<Oc
     if (bytes < 64 * 1024) chunks.push(chunk)
   }
   const { exitCode } = await running.child.exited
-  return new OciRuntimeError(`exec in container ${paths.id}`, cleanWords(Buffer.concat(chunks)), exitCode)
+  const words = cleanWords(Buffer.concat(chunks)) || wordsIn(files)
+  return new OciRuntimeError(`exec in container ${paths.id}`, words, exitCode)
 }
 
-async function abandon(ctx: RuntimeContext, { paths, files, running }: Omit<Started, 'pid'>): Promise<void> {
-  const pid = readPidFile(files.pid)
-  const root = pid === undefined ? undefined : ctx.deps.processes.identify(pid)
-  if (root !== undefined)
-    await endTree(ctx.deps, { root, cgroup: readRecord(ctx, paths)?.cgroup, stdio: new Set(running.pipes) }, false)
+/** What the runtime wrote to its log. */
+export const wordsIn = (files: ExecFiles): string =>
+  cleanWords(unlessErrno(['ENOENT', 'ENOTDIR'], () => readFileSync(files.log), ''))
+
+async function abandon(ctx: RuntimeContext, { paths, running }: { paths: ContainerPaths; running: Running }): Promise<void> {
+  // What it started is its child, whether or not it has said so.
+  const root = ctx.deps.processes.identify(running.child.pid) ?? { pid: running.child.pid, startTime: 0n }
+  await endTree(ctx.deps, { root, cgroup: readRecord(ctx, paths)?.cgroup, stdio: new Set(running.pipes) }, false)
   running.stdin?.destroy()
   running.stdout.close()
   running.stderr.close()
@@ -164,6 +146,7 @@ function session(ctx: RuntimeContext, { paths, files, running, pid }: Started): 
     await child[Symbol.asyncDispose]()
     removeExecFiles(files)
   })
+  finished.catch((err: unknown) => log.warn('exec was not cleaned up', { container: paths.id, err }))
   const terminate = async (hangup: boolean) => {
     const tree = { root: process ?? { pid, startTime: 0n }, cgroup: readRecord(ctx, paths)?.cgroup, stdio }
     await endTree(ctx.deps, tree, hangup)
@@ -180,9 +163,9 @@ function session(ctx: RuntimeContext, { paths, files, running, pid }: Started): 
     pid,
     stdin,
     stdout: stdout.stream,
-    stderr: stderr.stream,
+    stderr: running.terminal === undefined ? stderr.stream : undefined,
     exited,
-    resize: () => {},
+    resize: (size) => running.terminal?.resize(size),
     terminate: (hangup) => (terminating ??= terminate(hangup)),
   }
 }
