@@ -24,7 +24,6 @@ export function validateContainerConfig(config: ContainerConfig, pod: PodSandbox
   checkTexts('config.annotations', config.annotations)
   checkLogPath(config.logPath)
   if (config.logPath !== '' && pod.logDirectory === '') throw invalid("config.log_path needs the pod's log_directory")
-  if (config.stdinOnce && !config.stdin) throw invalid('config.stdin_once needs stdin')
   resolveStopSignal(config, '')
   checkCount('config.mounts', config.mounts.length)
   checkCount('config.devices', config.devices.length)

@@ -89,7 +89,6 @@ describe('validateContainerConfig', () => {
     [{ image: undefined }, 'config.image.image'],
     [{ image: { image: '' } }, 'config.image.image'],
     [{ stopSignal: 99 as 0 }, 'config.stop_signal'],
-    [{ stdinOnce: true }, 'config.stdin_once'],
     [{ mounts: [{ ...mount, containerPath: '' }] }, 'config.mounts[0].container_path'],
     [{ mounts: [{ ...mount, containerPath: '/proc' }] }, 'config.mounts[0].container_path'],
     [{ mounts: [{ ...mount, hostPath: '' }] }, 'config.mounts[0].host_path'],
