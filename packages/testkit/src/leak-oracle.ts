@@ -107,7 +107,7 @@ async function rules(scope: Scope, mentionsId: (text: string) => boolean): Promi
     run(['ip6tables-save']),
     run(['nft', '--stateless', 'list', 'ruleset']),
   ])
-  const network = new RegExp(`["\\b]${scope.networkName}["\\b]`)
+  const network = new RegExp(`\\b${scope.networkName}\\b`)
   return new Set(
     dumps
       .flatMap(({ stdout }) => stdout.split('\n'))

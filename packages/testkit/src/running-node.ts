@@ -7,6 +7,7 @@ import { eventually } from './eventually.ts'
 import { diff, type Scope, type Snapshot, takeSnapshot } from './leak-oracle.ts'
 import type { Product, TestNode } from './node.ts'
 import { type Program, startProgram } from './program.ts'
+import { sweep } from './sweep.ts'
 import type { World } from './world.ts'
 
 /** Starts the product in the world. The world goes with the node. */
@@ -129,7 +130,11 @@ class RunningNode implements TestNode {
       await sleep(200)
       leaks = await this.leaks()
     }
-    if (leaks.length > 0) throw new Error(`${this.product} left on the machine:\n  ${leaks.join('\n  ')}\n${this.#tail()}`)
+    if (leaks.length === 0) return
+    const failure = new Error(`${this.product} left on the machine:\n  ${leaks.join('\n  ')}\n${this.#tail()}`)
+    await this.stop()
+    await sweep(this)
+    throw failure
   }
 
   async #serves(): Promise<boolean> {
