@@ -10,7 +10,7 @@ import { sweepExecs } from './exec/sweep.ts'
 import { leftoversOf } from './files.ts'
 import { killHard } from './kill.ts'
 import type { ContainerPaths } from './oci-runtime.ts'
-import { readRecord } from './record.ts'
+import { type ContainerRecord, readRecord } from './record.ts'
 import { cleanWords, OciRuntimeError } from './words.ts'
 
 const log = logger('oci-runtime')
@@ -21,15 +21,27 @@ const monitorEndMs = 2000
 /** Idempotent: each step takes "absent" for done. */
 export async function removeContainer(ctx: RuntimeContext, paths: ContainerPaths): Promise<void> {
   const record = readRecord(ctx, paths)
-  await deleteByRuntime(ctx, paths)
+  const direct = canDeleteDirectly(ctx, record)
+  if (!direct) await deleteByRuntime(ctx, paths)
   await sweepExecs(ctx, paths)
   if (record?.cgroup !== undefined && record.cgroup !== '/') {
     const { cgroups } = ctx.deps
     if (cgroups.processes(record.cgroup).length > 0) await cgroups.kill(record.cgroup)
     if (cgroups.exists(record.cgroup)) await cgroups.remove(record.cgroup)
   }
+  if (direct) rmSync(join(ctx.runtimeRoot, paths.id), { recursive: true, force: true })
   await endMonitor(ctx, paths, record?.monitor)
   for (const path of leftoversOf(paths)) rmSync(path, { force: true, recursive: true })
+}
+
+/**
+ * Of an ended container crun and runc have only a directory by its id and the cgroup; removing these here saves a process.
+ * Not so with hooks to run, or a scope that systemd must be told of.
+ */
+function canDeleteDirectly(ctx: RuntimeContext, record: ContainerRecord | undefined): boolean {
+  if ((ctx.kind !== 'crun' && ctx.kind !== 'runc') || ctx.cgroupDriver !== 'cgroupfs') return false
+  if (record?.init === undefined || record.cgroup === undefined || record.hooks) return false
+  return !ctx.deps.processes.isAlive(record.init)
 }
 
 const absent = /does not exist|not found|no such file or directory/i
