@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { closeSync, existsSync, mkdirSync, readlinkSync, statSync } from 'node:fs'
 import { test } from 'node:test'
 import { codeOf } from '@coracle/base/errors'
-import { type ChildHandle, createHost } from '@coracle/host'
+import { type ChildHandle, createHost, type SeqpacketConnection } from '@coracle/host'
 import { needsRoot } from '@coracle/testkit/needs-root'
 import { scratch } from './scratch.ts'
 
@@ -37,9 +37,19 @@ async function python(script: string, path: string): Promise<ChildHandle> {
     cwd: '/tmp',
   })
   for (let i = 0; i < 200 && !existsSync(path); i++) await new Promise((resolve) => setTimeout(resolve, 20))
-  // bind(2) comes before listen(2).
-  await new Promise((resolve) => setTimeout(resolve, 50))
   return child
+}
+
+/** bind(2) comes before listen(2): a peer that has just started may still refuse. */
+async function connect(path: string): Promise<SeqpacketConnection> {
+  for (let i = 0; ; i++) {
+    try {
+      return await sockets.connectSeqpacket(path)
+    } catch (err) {
+      if (i >= 100) throw err
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+  }
 }
 
 test('connectSeqpacket() keeps packets and their order, and ends', needsRoot(), async () => {
@@ -47,7 +57,7 @@ test('connectSeqpacket() keeps packets and their order, and ends', needsRoot(), 
   {
     await using dir = scratchWithoutFds()
     await using _peer = await python(echo, `${dir.path}/s`)
-    using connection = await sockets.connectSeqpacket(`${dir.path}/s`)
+    using connection = await connect(`${dir.path}/s`)
     connection.end()
     for await (const _ of connection.packets);
   }
@@ -55,7 +65,7 @@ test('connectSeqpacket() keeps packets and their order, and ends', needsRoot(), 
   const path = `${dir.path}/s`
   await using _peer = await python(echo, path)
   for (let round = 0; round < 5; round++) {
-    using connection = await sockets.connectSeqpacket(path)
+    using connection = await connect(path)
     const sizes = Array.from({ length: 200 }, (_, i) => 1 + ((i * 7919) % 32_768))
     const sent = (async () => {
       for (const [i, size] of sizes.entries()) await connection.send(Buffer.alloc(size, i))
@@ -80,7 +90,7 @@ test('connectSeqpacket() drains a peer whose packets nobody reads, and says so',
   await using dir = scratch()
   const path = `${dir.path}/s`
   await using _peer = await python(flood, path)
-  using connection = await sockets.connectSeqpacket(path)
+  using connection = await connect(path)
   for (let i = 0; i < 500 && !existsSync(`${path}.done`); i++) await new Promise((resolve) => setTimeout(resolve, 20))
   assert.ok(existsSync(`${path}.done`))
   await assert.rejects(
@@ -102,9 +112,8 @@ test('connectSeqpacket() reaches sockets with long paths, and tells which one is
     stdio: ['ignore', 'ignore', 'ignore'],
   })
   for (let i = 0; i < 200 && !existsSync(`${long}/s`); i++) await new Promise((resolve) => setTimeout(resolve, 20))
-  await new Promise((resolve) => setTimeout(resolve, 50))
   {
-    using connection = await sockets.connectSeqpacket(`${long}/s`)
+    using connection = await connect(`${long}/s`)
     await connection.send(Buffer.from('ping'))
     for await (const packet of connection.packets) {
       assert.equal(packet.toString(), 'ping')

@@ -48,7 +48,7 @@ export function callFailed(action: string, number = errno()): CodedError {
 }
 
 // Numbers of calls without a wrapper in the C library of Debian 12; the same on every 64-bit architecture.
-export const SYS = { pidfdSendSignal: 424, pidfdOpen: 434, openat2: 437 } as const
+export const SYS = { pidfdSendSignal: 424, pidfdOpen: 434, closeRange: 436, openat2: 437 } as const
 
 // syscall(2) is variadic; on x86-64 and arm64 Linux integer arguments of variadic functions travel as those of others.
 const syscallWords = lazily('long syscall(long n, long a, long b, long c, long d)')
@@ -95,6 +95,9 @@ function declareRecvmsg(): Foreign {
   return declare('long recvmsg(int fd, _Inout_ coracle_msghdr *message, int flags)')
 }
 
+type OnStruct = (struct: Uint8Array) => number
+type OnSignals = (attributes: Uint8Array, signals: Uint8Array) => number
+
 export const libc = {
   syscall: syscallWords as (n: number, a: number, b: number, c: number, d: number) => number,
   /** `path` as bytes must end in NUL. */
@@ -137,6 +140,50 @@ export const libc = {
     length: number,
   ) => number,
   listen: lazily('int listen(int fd, int backlog)') as (fd: number, backlog: number) => number,
+  socketpair: lazily('int socketpair(int domain, int type, int protocol, void *ends)') as (
+    domain: number,
+    type: number,
+    protocol: number,
+    ends: Int32Array,
+  ) => number,
+  fcntl: lazily('int fcntl(int fd, int command, long argument)') as (fd: number, command: number, argument: number) => number,
+  waitpid: lazily('int waitpid(int pid, void *status, int options)') as (
+    pid: number,
+    status: Int32Array,
+    options: number,
+  ) => number,
+  posixSpawn: lazily(
+    'int posix_spawn(void *pid, const char *path, const void *actions, const void *attributes, const char **argv, const char **env)',
+  ) as (
+    pid: Int32Array,
+    path: string,
+    actions: Uint8Array,
+    attributes: Uint8Array,
+    argv: readonly (string | null)[],
+    env: readonly (string | null)[],
+  ) => number,
+  fileActionsInit: lazily('int posix_spawn_file_actions_init(void *actions)') as OnStruct,
+  fileActionsDestroy: lazily('int posix_spawn_file_actions_destroy(void *actions)') as OnStruct,
+  fileActionsDup2: lazily('int posix_spawn_file_actions_adddup2(void *actions, int fd, int target)') as (
+    actions: Uint8Array,
+    fd: number,
+    target: number,
+  ) => number,
+  fileActionsOpen: lazily(
+    'int posix_spawn_file_actions_addopen(void *actions, int fd, const char *path, int flags, unsigned int mode)',
+  ) as (actions: Uint8Array, fd: number, path: string, flags: number, mode: number) => number,
+  fileActionsChdir: lazily('int posix_spawn_file_actions_addchdir_np(void *actions, const char *path)') as (
+    actions: Uint8Array,
+    path: string,
+  ) => number,
+  spawnAttributesInit: lazily('int posix_spawnattr_init(void *attributes)') as OnStruct,
+  spawnAttributesDestroy: lazily('int posix_spawnattr_destroy(void *attributes)') as OnStruct,
+  spawnAttributesSetFlags: lazily('int posix_spawnattr_setflags(void *attributes, short flags)') as (
+    attributes: Uint8Array,
+    flags: number,
+  ) => number,
+  spawnAttributesSetDefaults: lazily('int posix_spawnattr_setsigdefault(void *attributes, const void *signals)') as OnSignals,
+  spawnAttributesSetMask: lazily('int posix_spawnattr_setsigmask(void *attributes, const void *signals)') as OnSignals,
   accept4: lazily('int accept4(int fd, void *address, void *length, int flags)') as (
     fd: number,
     address: null,

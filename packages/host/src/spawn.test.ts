@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
-import { readdirSync } from 'node:fs'
+import { closeSync, openSync, readdirSync } from 'node:fs'
 import { test } from 'node:test'
 import { codeOf } from '@coracle/base/errors'
-import { identify } from './proc.ts'
+import { libc } from './libc.ts'
+import { descendants, identify } from './proc.ts'
+import { decodeStatus } from './reaper.ts'
 import { run, start, uncollected } from './spawn.ts'
 
 const { signal } = new AbortController()
@@ -89,6 +91,70 @@ test('start() passes fds, and its handle kills and collects', async () => {
   assert.deepEqual(await child.exited, { exitCode: null, signal: 'SIGKILL' })
   assert.equal(child.kill('SIGTERM'), false)
   assert.equal(identify(child.pid), undefined)
+})
+
+test('start() gives a child exactly the fds that were asked for', async () => {
+  // Not close-on-exec, as inherited ones are; and targets that cross.
+  const careless = libc.fcntl(1, 0, 50)
+  const a = openSync('/etc/hostname', 'r')
+  const b = openSync('/etc/passwd', 'r')
+  const script = 'for fd in /proc/self/fd/*; do readlink $fd; done; true'
+  await using child = await start({ argv: shell(script), stdio: ['ignore', 'pipe', 'ignore', b, a, 'pipe'] })
+  for (const fd of [careless, a, b]) closeSync(fd)
+  const stdout = child.stdio[1]
+  assert.ok(stdout && 'on' in stdout)
+  let text = ''
+  stdout.on('data', (chunk: Buffer) => {
+    text += chunk.toString()
+  })
+  assert.equal((await child.exited).exitCode, 0)
+  await new Promise((resolve) => setTimeout(resolve, 50))
+  const links = text.trim().split('\n')
+  assert.equal(links[0], '/dev/null')
+  assert.match(links[1] ?? '', /^pipe:/)
+  assert.deepEqual(links.slice(2, 5), ['/dev/null', '/etc/passwd', '/etc/hostname'])
+  assert.match(links[5] ?? '', /^socket:/)
+  // The directory that readlink's shell listed is gone by then.
+  assert.deepEqual(
+    links.slice(6).filter((link) => !link.startsWith('/proc/')),
+    [],
+  )
+})
+
+test('start() gives default signal handling, its own session, and the directory', async () => {
+  const script = 'pwd; ps -o sid= -p $$; grep -E "SigIgn|SigBlk" /proc/$$/status; echo $$'
+  const result = await run({ argv: shell(script), timeoutMs: 5000, signal })
+  const [pwd, sid, blocked, ignored, pid] = result.stdout.toString().trim().split('\n')
+  assert.equal(pwd, '/')
+  assert.equal(sid?.trim(), pid)
+  assert.match(blocked ?? '', /0000000000000000$/)
+  assert.match(ignored ?? '', /0000000000000000$/)
+})
+
+test('run() takes many and long arguments', async () => {
+  const words = Array.from({ length: 1500 }, () => 'x'.repeat(1000))
+  const result = await run({ argv: ['/bin/sh', '-c', 'echo $#', 'sh', ...words], timeoutMs: 5000, signal })
+  assert.equal(result.stdout.toString(), '1500\n')
+  const huge = run({ argv: ['/bin/true', 'x'.repeat(200_000)], timeoutMs: 5000, signal })
+  await assert.rejects(huge, (err) => codeOf(err) === 'invalid_argument')
+})
+
+test('many programs at once are all collected', async () => {
+  const results = await Promise.all(
+    Array.from({ length: 60 }, (_, i) => run({ argv: shell(`exit ${i}`), timeoutMs: 20_000, signal })),
+  )
+  assert.deepEqual(
+    results.map(({ exitCode }) => exitCode),
+    Array.from({ length: 60 }, (_, i) => i),
+  )
+  assert.deepEqual(descendants(process.pid), [])
+})
+
+test('decodeStatus() tells exits from signals', () => {
+  assert.deepEqual(decodeStatus(0x0300), { exitCode: 3, signal: null })
+  assert.deepEqual(decodeStatus(9), { exitCode: null, signal: 'SIGKILL' })
+  assert.deepEqual(decodeStatus(0x80 | 6), { exitCode: null, signal: 'SIGABRT' })
+  assert.deepEqual(decodeStatus(40), { exitCode: null, signal: 'SIG40' })
 })
 
 test('run() leaves no fd open', async () => {

@@ -1,13 +1,15 @@
 // Child processes that cannot be forgotten: explicit environment and fds, killed with their group, always collected.
-import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process'
 import type { Socket } from 'node:net'
 import type { Readable, Writable } from 'node:stream'
 import { errnoOf } from '@coracle/base/errno'
-import { CodedError, invalid } from '@coracle/base/errors'
+import { CodedError, type ErrorCode, invalid } from '@coracle/base/errors'
 import { quote } from '@coracle/base/ids'
 import { abortable, delay, timeoutError } from '@coracle/base/signals'
 import { OutputCapture } from './capture.ts'
 import type { ChildHandle, RunRequest, RunResult, StartRequest } from './host.ts'
+import { posixSpawn, type SpawnPlan } from './posix-spawn.ts'
+import { collect, type Ended, isCollected, release } from './reaper.ts'
+import { type ChildStdio, prepareStdio } from './stdio.ts'
 
 const defaultEnv = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' } as const
 
@@ -21,18 +23,36 @@ let stuck = 0
 /** Programs that were killed and have not ended. */
 export const uncollected = (): number => stuck
 
-type Ended = Awaited<ChildHandle['exited']>
-type Argv = readonly [string, ...string[]]
-
 export async function start(request: StartRequest): Promise<ChildHandle> {
-  const detached = request.detached ?? true
-  const child = await launch(request.argv, {
-    cwd: request.cwd ?? '/',
-    env: request.env ?? defaultEnv,
-    stdio: [...request.stdio],
-    detached,
-  })
-  return handleOf(child, detached)
+  const [path] = request.argv
+  const env = request.env ?? defaultEnv
+  const cwd = request.cwd ?? '/'
+  checkStrings(request, env, cwd)
+  const newSession = request.detached ?? true
+  const stdio = prepareStdio(request.stdio)
+  const pid = started(stdio, { path, argv: request.argv, env, cwd, fds: stdio.fds, newSession })
+  const exited = collect(pid)
+  stdio.closeTheirs()
+  return handleOf({ pid, exited, streams: stdio.openOurs(), leadsGroup: newSession })
+}
+
+function started(stdio: ChildStdio, plan: SpawnPlan): number {
+  try {
+    return posixSpawn(plan)
+  } catch (err) {
+    stdio.closeAll()
+    throw new CodedError(startErrorCode(err), `start ${plan.path}`, { cause: err })
+  }
+}
+
+// The kernel would cut a string at its NUL.
+function checkStrings(request: StartRequest, env: Readonly<Record<string, string>>, cwd: string): void {
+  const [path] = request.argv
+  if (!path.startsWith('/')) throw invalid(`program ${quote(path)} must be an absolute path`)
+  const bad = [...request.argv, ...Object.entries(env).flat(), cwd].find((text) => text.includes('\0'))
+  if (bad !== undefined) throw invalid(`argument ${quote(bad)} of ${quote(path)} must not contain NUL`)
+  const name = Object.keys(env).find((key) => key === '' || key.includes('='))
+  if (name !== undefined) throw invalid(`environment name ${quote(name)} of ${quote(path)} must not be empty or contain "="`)
 }
 
 export async function run(request: RunRequest): Promise<RunResult> {
@@ -71,63 +91,46 @@ function feed(stdin: Writable, data: string | Uint8Array): void {
   stdin.end(data)
 }
 
-interface Launch {
-  readonly cwd: string
-  readonly env: Readonly<Record<string, string>>
-  readonly stdio: StdioOptions
-  readonly detached: boolean
-}
-
-function launch(argv: Argv, options: Launch): Promise<ChildProcess> {
-  const [program, ...args] = argv
-  if (!program.startsWith('/')) throw invalid(`program ${quote(program)} must be an absolute path`)
-  const { promise, resolve, reject } = Promise.withResolvers<ChildProcess>()
-  const refuse = (err: unknown) => reject(new CodedError(startErrorCode(err), `start ${program}`, { cause: err }))
-  try {
-    const child = spawn(program, args, options)
-    child.once('error', refuse)
-    // Later errors (a signal that could not be sent) have nobody to tell; without a listener they would end the daemon.
-    child.on('error', () => {})
-    child.once('spawn', () => resolve(child))
-  } catch (err) {
-    refuse(err)
-  }
-  return promise
-}
-
 // Never `not_found`: callers read that as the absence of the container.
-function startErrorCode(err: unknown) {
+function startErrorCode(err: unknown): ErrorCode {
   const errno = errnoOf(err)
   if (errno === 'EAGAIN' || errno === 'ENOMEM' || errno === 'EMFILE' || errno === 'ENFILE') return 'resource_exhausted'
-  if (errno === 'E2BIG' || errno?.startsWith('ERR_INVALID_ARG')) return 'invalid_argument'
-  return errno === 'ENOENT' || errno === 'EACCES' || errno === 'ENOTDIR' ? 'failed_precondition' : 'internal'
+  if (errno === 'E2BIG') return 'invalid_argument'
+  return errno === 'ENOENT' || errno === 'EACCES' || errno === 'ENOTDIR' || errno === 'ENOEXEC'
+    ? 'failed_precondition'
+    : 'internal'
 }
 
-function handleOf(child: ChildProcess, detached: boolean): ChildHandle {
-  // A started process has a pid.
-  const pid = child.pid as number
-  const { promise: exited, resolve } = Promise.withResolvers<Ended>()
-  child.once('exit', (exitCode, signal) => resolve({ exitCode, signal }))
+interface Started {
+  readonly pid: number
+  readonly exited: Promise<Ended>
+  readonly streams: readonly (Socket | null)[]
+  readonly leadsGroup: boolean
+}
+
+function handleOf({ pid, exited, streams, leadsGroup }: Started): ChildHandle {
   const kill = (signal: NodeJS.Signals | number): boolean => {
     // Until it is collected the pid (and so the group's number) cannot belong to anybody else.
-    if (child.exitCode !== null || child.signalCode !== null) return false
+    if (isCollected(pid)) return false
     try {
-      return process.kill(detached ? -pid : pid, signal)
+      return process.kill(leadsGroup ? -pid : pid, signal)
     } catch (err) {
       if (errnoOf(err) === 'ESRCH') return false
       throw err
     }
   }
+  // Output that nobody has asked for is read away at the end, so that its pipe closes.
+  void exited.then(() => {
+    for (const stream of streams) if (stream?.readable && stream.readableFlowing === null) stream.resume()
+  })
   return {
     pid,
-    stdio: child.stdio,
+    stdio: streams,
     exited,
     kill,
     unref() {
-      child.unref()
-      // A socket of its own each; the type of Writable does not say so.
-      for (const stream of child.stdio)
-        if (stream !== null && stream !== undefined && 'unref' in stream) (stream as Socket).unref()
+      release(pid)
+      for (const stream of streams) stream?.unref()
     },
     async [Symbol.asyncDispose]() {
       if (kill('SIGKILL')) {
@@ -135,8 +138,8 @@ function handleOf(child: ChildProcess, detached: boolean): ChildHandle {
         void exited.then(() => stuck--)
         await atMost(collectMs, exited)
       }
-      for (const stream of child.stdio) stream?.destroy()
-      child.unref()
+      for (const stream of streams) stream?.destroy()
+      release(pid)
     },
   }
 }

@@ -80,12 +80,15 @@ export function loadUnpackSyscalls(): UnpackSyscalls {
     if (result < 0) throw new UnpackCallError(call, koffi.errno())
     return result
   }
-  const times = Buffer.alloc(32)
-  const fill = ({ seconds, nanoseconds }: Timespec) => {
-    for (const at of [0, 16]) {
-      times.writeBigInt64LE(BigInt(seconds), at)
-      times.writeBigInt64LE(BigInt(nanoseconds), at + 8)
-    }
+  const times = Buffer.from(new ArrayBuffer(32))
+  const words = new BigInt64Array(times.buffer, times.byteOffset, 4)
+  let filled: Timespec = { seconds: 0, nanoseconds: 0 }
+  const fill = (time: Timespec) => {
+    // Files of one layer mostly share their time.
+    if (time.seconds === filled.seconds && time.nanoseconds === filled.nanoseconds) return times
+    filled = time
+    words[0] = words[2] = BigInt(time.seconds)
+    words[1] = words[3] = BigInt(time.nanoseconds)
     return times
   }
   const enter = (fd: number) => {
