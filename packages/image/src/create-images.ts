@@ -29,6 +29,7 @@ export async function createImages(options: ImagesOptions, deps: ImagesDeps): Pr
   const pool = createUnpackPool({
     processes: deps.processes,
     stagingDirectory: store.layout.staging,
+    cacheDirectory: store.layout.cache,
     maxWorkers: settings.unpackWorkers,
     idleMs: workerIdleMs,
   })

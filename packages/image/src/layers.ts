@@ -24,6 +24,8 @@ export interface LayerRequest {
   readonly diffId: DiffId
   readonly blob: Descriptor
   readonly source: RegistrySource
+  /** It is most of what the image lacks. */
+  readonly dominant: boolean
   /** Limits one image's share. */
   readonly perImage: Limiter
   readonly onProgress: (state: LayerProgress['state'], downloadedBytes: number) => void
@@ -94,7 +96,14 @@ export class Layers {
     mkdirSync(path, { mode: 0o755 })
     this.#tell(request.diffId, 'downloading', 0)
     const handle = pool.unpack(
-      { directory, source: request.source, blob: request.blob, diffId: request.diffId, limits: settings.limits },
+      {
+        directory,
+        source: request.source,
+        blob: request.blob,
+        diffId: request.diffId,
+        limits: settings.limits,
+        spareCore: request.dominant,
+      },
       {
         signal,
         onProgress: (bytes) => this.#tell(request.diffId, bytes < request.blob.size ? 'downloading' : 'unpacking', bytes),

@@ -13,6 +13,8 @@ export interface Layout {
   readonly containers: string
   /** What waits for removal. */
   readonly trash: string
+  /** What can be made again. */
+  readonly cache: string
   /** Mount points of root file systems. Below the state directory: they do not survive a reboot. */
   readonly mounts: string
   layer(number: number): string
@@ -26,12 +28,13 @@ export function createLayout(root: string, state: string): Layout {
     staging: join(root, 'staging'),
     containers: join(root, 'containers'),
     trash: join(root, 'trash'),
+    cache: join(root, 'cache'),
     mounts: join(state, 'rootfs'),
     layer: (number) => join(root, 'layers', number.toString(36)),
   }
   mkdirSync(root, { recursive: true, mode: 0o711 })
   // Unpacked files are as readable as their image made them: nobody but root may reach them.
-  for (const directory of [layout.layers, layout.staging, layout.containers, layout.trash, layout.mounts])
+  for (const directory of [layout.layers, layout.staging, layout.containers, layout.trash, layout.cache, layout.mounts])
     mkdirSync(directory, { recursive: true, mode: 0o700 })
   return layout
 }

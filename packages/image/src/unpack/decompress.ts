@@ -7,9 +7,9 @@ import { archiveError } from '../tar/errors.ts'
 export type Compression = 'gzip' | 'zstd' | 'none'
 
 // What tar reads at once, and what one hop to the pool yields.
-const outputBytes = 256 * 1024
+export const outputBytes = 256 * 1024
 // zstd's own default limit: a 128 MiB window.
-const windowLog = 27
+export const windowLog = 27
 
 /** Throws `invalid_argument` for compressions that are not supported. */
 export function sniff(start: Buffer): Compression {

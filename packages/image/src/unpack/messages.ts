@@ -13,6 +13,8 @@ export interface LayerJob {
   readonly blob: Descriptor
   readonly diffId: DiffId
   readonly limits: ExtractLimits
+  /** Nothing else of weight is being unpacked: another core is free. */
+  readonly spareCore: boolean
 }
 
 export interface UnpackedLayer {

@@ -8,6 +8,7 @@ import { RegistryError } from '../registry/errors.ts'
 import { TarReader } from '../tar/reader.ts'
 import { createInflater, type Inflater, sniff } from './decompress.ts'
 import type { Extracted, Extractor } from './extract.ts'
+import { createSyncInflater, type SyncInflater } from './inflate-sync.ts'
 import type { LayerJob } from './messages.ts'
 
 export interface UnpackRequest {
@@ -60,7 +61,12 @@ async function pump(request: UnpackRequest, consume: (chunk: Buffer) => void): P
   if (compression === 'none') {
     consume(first)
     for await (const chunk of chunks) consume(chunk)
-  } else await inflate(createInflater(compression), { first, chunks, consume })
+  } else {
+    // With a core to spare, inflating on another thread is faster; without, it only costs.
+    const here = request.job.spareCore && compression === 'gzip' ? undefined : createSyncInflater(compression)
+    if (here !== undefined) await inflateHere(here, { first, chunks, consume })
+    else await inflate(createInflater(compression), { first, chunks, consume })
+  }
   const found = digestOf(hash, blob.digest)
   if (found !== blob.digest)
     throw new RegistryError('corrupt', `registry sends bytes with the digest ${found} as blob ${blob.digest}`)
@@ -93,6 +99,16 @@ interface Inflation {
   readonly first: Buffer
   readonly chunks: AsyncGenerator<Buffer>
   readonly consume: (chunk: Buffer) => void
+}
+
+async function inflateHere(inflater: SyncInflater, { first, chunks, consume }: Inflation): Promise<void> {
+  try {
+    inflater.push(first, consume)
+    for await (const chunk of chunks) inflater.push(chunk, consume)
+    inflater.finish(consume)
+  } finally {
+    inflater.close()
+  }
 }
 
 async function inflate(inflater: Inflater, { first, chunks, consume }: Inflation): Promise<void> {

@@ -3,6 +3,7 @@
 // NOTE: libuv's pool threads are started before and keep the real root: they look up host names and inflate, and touch no layer.
 import { closeSync, openSync, statfsSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
+import { flushCompileCache } from 'node:module'
 import { loadUnpackSyscalls, type UnpackSyscalls } from '@coracle/host/unpack-syscalls'
 import { createRegistryClient } from '../registry/client.ts'
 import { Extractor } from './extract.ts'
@@ -22,6 +23,7 @@ const send = (reply: Reply): void => void process.stdout.write(`${JSON.stringify
 async function start(stagingDirectory: string): Promise<void> {
   // The first asynchronous call starts the pool's threads.
   await stat(stagingDirectory)
+  flushCompileCache()
   process.umask(0)
   stagingFd = openSync(stagingDirectory, 'r')
   sys.confine(stagingFd)
