@@ -156,6 +156,7 @@ export function suite(product: string, startNode: (registry: Registry) => Promis
       await eventually('some lines', async () => (await ok('logs', 'loop')).split('\n').length > 4)
       assert.equal((await ok('logs', '--tail', '2', 'loop')).trimEnd().split('\n').length, 2)
       assert.match(await ok('logs', '-t', '--tail', '1', 'loop'), /^\d{4}-\d\d-\d\dT[^ ]+ \d+\n$/)
+      await fails(1, /there is a pod "loop" already: coracle rmp -f loop/, 'run', '--name', 'loop', images.busybox)
       await fails(1, /is running: stop it first/, 'rm', 'loop')
       await fails(1, /is ready: stop it first/, 'rmp', 'loop')
       const following = coracle('logs', '-f', '--tail', '1', 'loop')

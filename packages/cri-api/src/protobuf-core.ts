@@ -1,19 +1,19 @@
 // The three functions of protobuf-es that a client needs, without the rest: the package's door also loads the JSON forms and
 // every well-known type, which doubles the start-up time of a command line. They are the very same module instances.
+import { createRequire } from 'node:module'
+import { fileURLToPath } from 'node:url'
+
 type Core = Pick<typeof import('@bufbuild/protobuf'), 'create' | 'toBinary' | 'fromBinary'>
 
-async function load(): Promise<Core> {
+function load(): Core {
+  const require = createRequire(import.meta.url)
   const door = import.meta.resolve('@bufbuild/protobuf')
-  try {
-    const modules: Partial<Core>[] = await Promise.all(
-      ['create.js', 'to-binary.js', 'from-binary.js'].map((file) => import(new URL(file, door).href)),
-    )
-    const { create, toBinary, fromBinary } = Object.assign({}, ...modules) as Partial<Core>
-    if (create && toBinary && fromBinary) return { create, toBinary, fromBinary }
-  } catch {
-    // Another version may lay out its files differently; its door is always there.
-  }
-  return await import('@bufbuild/protobuf')
+  const parts = ['create.js', 'to-binary.js', 'from-binary.js'].map(
+    (file): Partial<Core> => require(fileURLToPath(new URL(file, door))),
+  )
+  const { create, toBinary, fromBinary }: Partial<Core> = Object.assign({}, ...parts)
+  if (!create || !toBinary || !fromBinary) throw new Error(`${door} is not laid out as the pinned version of protobuf-es is`)
+  return { create, toBinary, fromBinary }
 }
 
-export const { create, toBinary, fromBinary } = await load()
+export const { create, toBinary, fromBinary } = load()

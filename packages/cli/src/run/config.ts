@@ -37,7 +37,8 @@ export function runLogDirectory({ name, uid }: { readonly name: string; readonly
 }
 
 const CPU_PERIOD_US = 100_000
-const NAMESPACE = 'default'
+/** Of every pod that `coracle run` makes. */
+export const NAMESPACE = 'default'
 
 /** @throws UsageError naming the option that is wrong. */
 export function buildConfigs(input: RunInput): RunConfigs {

@@ -8,7 +8,7 @@ import { printLog } from '../logs/print-log.ts'
 import { readLog } from '../logs/read-log.ts'
 import { pullImage } from '../pull/pull-image.ts'
 import { UsageError } from '../usage-error.ts'
-import { buildConfigs, type RunConfigs } from './config.ts'
+import { buildConfigs, NAMESPACE, type RunConfigs } from './config.ts'
 import type { RunOptions } from './options.ts'
 import { removePod } from './remove-pod.ts'
 
@@ -28,6 +28,7 @@ export async function runImage(context: Context, options: RunOptions, words: rea
     environment: process.env,
   })
   for (const { hostPath } of configs.container.mounts) await requirePath(hostPath)
+  if (options.name !== undefined) await requireFreeName(context, options.name)
   await ensureImage(context, options, image)
   const running = await start(context, options, configs)
   if (options.detach) {
@@ -43,6 +44,16 @@ async function requirePath(hostPath: string): Promise<void> {
   })
 }
 
+/** The CRI tells pods apart by their uid as well, people only by their name. */
+async function requireFreeName({ runtime }: Context, name: string): Promise<void> {
+  const { items } = await runtime.listPodSandbox({ filter: { labelSelector: { 'io.kubernetes.pod.name': name } } })
+  if (items.some(({ metadata }) => metadata?.name === name && metadata.namespace === NAMESPACE))
+    throw new CodedError(
+      'already_exists',
+      `there is a pod "${name}" already: coracle rmp -f ${name} removes it, or choose another --name`,
+    )
+}
+
 async function ensureImage(context: Context, options: RunOptions, image: string): Promise<void> {
   const when = options['no-pull'] ? 'never' : (options.pull ?? 'missing')
   if (when !== 'always') {
@@ -55,11 +66,16 @@ async function ensureImage(context: Context, options: RunOptions, image: string)
 }
 
 /** Pod, container, start. What was made before a failure is removed again. */
-async function start({ runtime }: Context, options: RunOptions, configs: RunConfigs): Promise<Running> {
+async function start(context: Context, options: RunOptions, configs: RunConfigs): Promise<Running> {
+  const { runtime } = context
   const { pod, container } = configs
+  const interrupted = context.interruption()
+  interrupted.throwIfAborted()
   const { podSandboxId } = await runtime.runPodSandbox({ config: pod, runtimeHandler: options.runtime ?? '' })
   try {
+    interrupted.throwIfAborted()
     const { containerId } = await runtime.createContainer({ podSandboxId, config: container, sandboxConfig: pod })
+    interrupted.throwIfAborted()
     await runtime.startContainer({ containerId })
     return { podSandboxId, containerId, configs }
   } catch (err) {
