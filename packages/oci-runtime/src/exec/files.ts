@@ -11,6 +11,8 @@ export interface ExecFiles {
   readonly process: string
   /** Written by the runtime once the process runs. */
   readonly pid: string
+  /** The pid in a sandbox's own numbers, of gVisor only. */
+  readonly inside: string
   /** The identity of the runtime's (or monitor's) process. */
   readonly owner: string
   /** The runtime's own log, where it is needed. */
@@ -30,6 +32,7 @@ export const execFiles = (directory: string): ExecFiles => ({
   directory,
   process: join(directory, 'process.json'),
   pid: join(directory, 'pid'),
+  inside: join(directory, 'inside'),
   owner: join(directory, 'owner.json'),
   log: join(directory, 'log'),
 })

@@ -3,9 +3,9 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import type { Writable } from 'node:stream'
 import { unlessErrno } from '@coracle/base/errno'
 import { logger } from '@coracle/base/log'
-import { abortable, delay } from '@coracle/base/signals'
+import { abortable, cleanupSignal, delay } from '@coracle/base/signals'
 import type { ChildHandle, ProcessIdentity } from '@coracle/host'
-import { globalArguments } from '../command.ts'
+import { globalArguments, tryCommand } from '../command.ts'
 import type { RuntimeContext } from '../context.ts'
 import type { TerminalSize } from '../monitor/control.ts'
 import type { ContainerPaths, ExecRequest, ExecSession } from '../oci-runtime.ts'
@@ -78,7 +78,9 @@ export function execArguments(ctx: RuntimeContext, files: ExecFiles): readonly s
   // crun's words go to the terminal when there is one.
   const debug = ctx.kind === 'runc' ? ['--debug', '--log-format=json'] : []
   const log = ctx.kind === 'runc' || ctx.kind === 'crun' ? [...debug, `--log=${files.log}`] : []
-  return [...globalArguments(ctx), ...log, 'exec', `--process=${files.process}`, `--pid-file=${files.pid}`]
+  // The pid file of gVisor names its client on the host; the process itself has a number only inside.
+  const inside = ctx.kind === 'runsc' ? [`--internal-pid-file=${files.inside}`] : []
+  return [...globalArguments(ctx), ...log, 'exec', ...inside, `--process=${files.process}`, `--pid-file=${files.pid}`]
 }
 
 // The runtime writes the pid file when the process runs. Looking is cheaper than a watch: it takes some milliseconds.
@@ -107,6 +109,15 @@ async function startFailure(paths: ContainerPaths, files: ExecFiles, running: Ru
   const { exitCode } = await running.child.exited
   const words = cleanWords(Buffer.concat(chunks)) || wordsIn(files)
   return new OciRuntimeError(`exec in container ${paths.id}`, words, exitCode)
+}
+
+// The process lives in the sandbox: killing gVisor's client on the host would only hide it.
+async function killInside(ctx: RuntimeContext, paths: ContainerPaths, files: ExecFiles): Promise<void> {
+  const pid = readPidFile(files.inside)
+  if (pid === undefined) return
+  const args = ['kill', `--pid=${pid}`, paths.id, '9']
+  const request = { action: 'kill exec', args, timeoutMs: ctx.timeouts.killMs, signal: cleanupSignal(ctx.timeouts.killMs) }
+  await tryCommand(ctx, request).catch((err: unknown) => log.warn('exec in sandbox was not killed', { container: paths.id, err }))
 }
 
 /** What the runtime wrote to its log. */
@@ -148,6 +159,7 @@ function session(ctx: RuntimeContext, { paths, files, running, pid }: Started): 
   })
   finished.catch((err: unknown) => log.warn('exec was not cleaned up', { container: paths.id, err }))
   const terminate = async (hangup: boolean) => {
+    if (ctx.kind === 'runsc') await killInside(ctx, paths, files)
     const tree = { root: process ?? { pid, startTime: 0n }, cgroup: readRecord(ctx, paths)?.cgroup, stdio }
     await endTree(ctx.deps, tree, hangup)
     // The runtime collects the process and ends with its status; one that does not is killed with it.

@@ -1,0 +1,51 @@
+// gVisor below conmon. Its ptrace platform works everywhere, if slowly.
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { needsRoot } from '@coracle/testkit/needs-root'
+import { Bed, locate, never, processOf } from './bed.ts'
+
+const program = locate('runsc')
+const gate = needsRoot()
+
+describe('runsc', { skip: gate.skip || (program === undefined ? 'runsc is not installed' : false) }, () => {
+  const options = { extraArguments: ['--platform=ptrace', '--network=none'] }
+
+  test('create, start, exec, kill, delete', async () => {
+    await using bed = new Bed(program ?? '', options)
+    const made = await bed.create({ args: ['sh', '-c', 'echo hello; sleep 1000'] })
+    assert.equal(await bed.runtime.isStarted(made.paths), false)
+    await bed.runtime.start(made.paths, never)
+    assert.equal(await bed.runtime.isStarted(made.paths), true)
+    const session = await bed.runtime.exec(made.paths, { process: processOf(['sh', '-c', 'cat; exit 3']), stdin: true }, never)
+    session.stdin?.end('hi')
+    assert.equal((await session.stdout.toArray()).join(''), 'hi')
+    assert.equal(await session.exited, 3)
+    const endless = await bed.runtime.exec(made.paths, { process: processOf(['sleep', '2000']), stdin: false }, never)
+    endless.stdout.resume()
+    endless.stderr?.resume()
+    await endless.terminate(false)
+    assert.notEqual(await endless.exited, 0)
+    const ps = await bed.runtime.exec(made.paths, { process: processOf(['ps', '-o', 'args']), stdin: false }, never)
+    const running = (await ps.stdout.toArray()).join('')
+    assert.match(running, /sleep 1000/)
+    assert.doesNotMatch(running, /sleep 2000/)
+    await bed.runtime.kill(made.paths, 9, true)
+    assert.equal((await made.exit).exitCode, 137)
+    assert.match(made.log(), / stdout F hello\n$/)
+  })
+
+  test('exit codes, signals that a program handles, words', async () => {
+    await using bed = new Bed(program ?? '', options)
+    const made = await bed.runReady({ args: ['sh', '-c', 'trap "exit 7" TERM; echo ready; while :; do sleep 0.1; done'] })
+    await bed.runtime.kill(made.paths, 15, false)
+    assert.equal((await made.exit).exitCode, 7)
+    await assert.rejects(bed.run({ args: ['/nope'] }), /\/nope: no such file/)
+  })
+
+  test('deleted while it runs', async () => {
+    await using bed = new Bed(program ?? '', options)
+    const made = await bed.run({ args: ['sleep', '1000'] })
+    await bed.runtime.delete(made.paths)
+    assert.equal(bed.host.processes.identify(made.pid), undefined)
+  })
+})
