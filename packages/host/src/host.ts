@@ -172,6 +172,11 @@ export interface Processes {
   isAlive(process: ProcessIdentity): boolean
   /** pidfd_open(2), start time check, pidfd_send_signal(2). False when it is gone. */
   signal(process: ProcessIdentity, signal: number): boolean
+  /**
+   * Whether a signal sent now would reach the process: it has a handler, blocks it, or is not the first of its PID namespace, whose
+   * signals without a handler the kernel drops (pid_namespaces(7)). Gone: true.
+   */
+  receives(pid: number, signal: number): boolean
   /** Resolves when the process is gone (pidfd, polled by the kernel where it can be, else every 50 ms); rejects on abort. */
   waitForExit(process: ProcessIdentity, signal: AbortSignal): Promise<void>
   /** Descendants of `pid` by parentage, and every process of a session that one of them leads. Without `pid` itself. */

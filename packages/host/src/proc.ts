@@ -1,6 +1,7 @@
 // Processes as /proc shows them. A process is named by pid and start time, because pids come back.
 import { readdirSync, readFileSync } from 'node:fs'
-import { isErrno } from '@coracle/base/errno'
+import { constants } from 'node:os'
+import { isErrno, unlessErrno } from '@coracle/base/errno'
 import type { ProcessIdentity } from './host.ts'
 
 export interface ProcessStat extends ProcessIdentity {
@@ -68,4 +69,15 @@ let boot: string | undefined
 export function bootId(): string {
   boot ??= readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim()
   return boot
+}
+
+/** From SigBlk, SigCgt and NSpid of /proc/PID/status (proc(5)). */
+export function receives(pid: number, signal: number): boolean {
+  // Nobody can refuse these two.
+  if (signal === constants.signals.SIGKILL || signal === constants.signals.SIGSTOP) return true
+  const status = unlessErrno(['ENOENT', 'ESRCH'], () => readFileSync(`/proc/${pid}/status`, 'latin1'), undefined)
+  if (status === undefined) return true
+  if (!/^NSpid:.*\s1$/m.test(status)) return true
+  const mask = (name: string) => BigInt(`0x${new RegExp(`^${name}:\\s+([0-9a-f]+)`, 'm').exec(status)?.[1] ?? '0'}`)
+  return (((mask('SigBlk') | mask('SigCgt')) >> BigInt(signal - 1)) & 1n) === 1n
 }

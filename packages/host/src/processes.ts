@@ -2,7 +2,7 @@ import { ExitWatch } from './exit-watch.ts'
 import type { Processes } from './host.ts'
 import { sendSignal } from './pidfd.ts'
 import { pipe } from './pipe.ts'
-import { bootId, descendants, identify, isAlive } from './proc.ts'
+import { bootId, descendants, identify, isAlive, receives } from './proc.ts'
 import { run, start } from './spawn.ts'
 
 export function createProcesses(): Processes {
@@ -12,6 +12,7 @@ export function createProcesses(): Processes {
     start,
     pipe,
     identify,
+    receives,
     isAlive,
     signal: sendSignal,
     waitForExit: (process, signal) => exits.wait(process, signal),

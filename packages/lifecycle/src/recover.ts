@@ -8,6 +8,7 @@ import type { ContainerId } from '@coracle/base/ids'
 import { logger } from '@coracle/base/log'
 import { delay } from '@coracle/base/signals'
 import { cleanUpAfterExit, watchContainer } from './container/exit.ts'
+import { ownerOf } from './container/image-volumes.ts'
 import { teardownContainer } from './container/remove.ts'
 import { runtimeOf } from './handlers.ts'
 import { containerPaths, volumesDirectory } from './layout.ts'
@@ -92,7 +93,7 @@ async function recoverPod(services: Services, pod: Pod, rebooted: boolean): Prom
 async function sweep(services: Services): Promise<void> {
   const { images, host, settings } = services
   const known = (id: string) => services.containers.find(id) !== undefined
-  for (const key of images.rootfsKeys()) if (!known(key)) await images.removeRootfs(key)
+  for (const key of images.rootfsKeys()) if (!known(ownerOf(key))) await images.removeRootfs(key)
   for (const id of entries(join(settings.rootDirectory, 'volumes'))) {
     if (!known(id)) await host.paths.removeTree(volumesDirectory(settings, id as ContainerId))
   }

@@ -207,6 +207,7 @@ function fakeProcesses(world: World, options: FakeHostOptions): Processes {
       return startTime === undefined ? undefined : { pid, startTime }
     },
     isAlive,
+    receives: () => true,
     signal(process, signal) {
       world.call('processes.signal', `${process.pid} ${signal}`)
       if (!isAlive(process)) return false

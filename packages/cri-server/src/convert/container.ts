@@ -1,6 +1,13 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
-import { ContainerSchema, ContainerState, type ContainerStatusSchema, type ImageSpec } from '@coracle/cri-api'
-import type { Image } from '@coracle/image'
+import {
+  ContainerSchema,
+  ContainerState,
+  type ContainerStatusSchema,
+  type ImageSpec,
+  type Mount,
+  type MountSchema,
+} from '@coracle/cri-api'
+import type { Image, Images } from '@coracle/image'
 import type { Container } from '@coracle/lifecycle'
 import { cachedItem } from '../encoded.ts'
 import { toJson } from './pod.ts'
@@ -46,8 +53,18 @@ function imageOf(container: Container, image: Image | undefined): MessageInitSha
   }
 }
 
-export function containerStatus(container: Container, image: Image | undefined): MessageInitShape<typeof ContainerStatusSchema> {
+/** A mount of an image tells which one it is: kubelet keeps images in use by that. */
+function mountOf(mount: Mount, images: Pick<Images, 'find'>): MessageInitShape<typeof MountSchema> {
+  if (mount.image === undefined || mount.image.image === '') return mount
+  return { ...mount, image: { ...mount.image, imageRef: images.find(mount.image.image)?.id ?? mount.image.imageRef } }
+}
+
+export function containerStatus(
+  container: Container,
+  images: Pick<Images, 'find'>,
+): MessageInitShape<typeof ContainerStatusSchema> {
   const { state, config, made } = container
+  const image = images.find(container.imageId)
   const ended = state.kind === 'exited' ? state : undefined
   const startedAt = state.kind === 'running' || state.kind === 'exited' ? state.startedAt : 0n
   return {
@@ -58,7 +75,7 @@ export function containerStatus(container: Container, image: Image | undefined):
     reason: ended?.reason ?? '',
     message: ended?.message ?? '',
     image: imageOf(container, image),
-    mounts: config.mounts,
+    mounts: config.mounts.map((mount) => mountOf(mount, images)),
     logPath: container.logPath ?? '',
     stopSignal: config.stopSignal,
     ...(container.resources === undefined ? {} : { resources: { linux: container.resources } }),

@@ -11,6 +11,6 @@ export function containerStatus(deps: RouteDeps): Handler<(typeof RuntimeService
     const { services, images } = deps
     const container = services.containers.get(parseId('container_id', containerId))
     if (!isContainerVisible(container)) throw notFound(`container ${container.id} does not exist`)
-    return { status: convert(container, images.find(container.imageId)), info: verbose ? containerInfo(container) : {} }
+    return { status: convert(container, images), info: verbose ? containerInfo(container) : {} }
   }
 }

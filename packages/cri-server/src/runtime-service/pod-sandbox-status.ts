@@ -20,7 +20,7 @@ export function podSandboxStatus(deps: RouteDeps): Handler<(typeof RuntimeServic
     return {
       status: podStatus(pod),
       info: verbose ? podInfo(pod) : {},
-      containersStatuses: containers.map((container) => containerStatus(container, images.find(container.imageId))),
+      containersStatuses: containers.map((container) => containerStatus(container, images)),
       timestamp: nowNs(),
     }
   }

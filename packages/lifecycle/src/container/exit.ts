@@ -6,6 +6,7 @@ import { runtimeOf } from '../handlers.ts'
 import { containerPaths } from '../layout.ts'
 import { type Container, exitedState, isLive } from '../model/container.ts'
 import type { Services } from '../services.ts'
+import { unmountImageVolumes } from './image-volumes.ts'
 
 const log = logger('lifecycle')
 
@@ -49,6 +50,7 @@ export function cleanUpAfterExit(services: Services, container: Container): void
     try {
       await runtimeOf(services, container).delete(containerPaths(services.settings, id))
       await services.images.unmountRootfs(id)
+      await unmountImageVolumes(services, id)
     } catch (err) {
       log.warn('cleaning up after an exit failed; removal will repeat it', { containerId: id, error: err })
     } finally {

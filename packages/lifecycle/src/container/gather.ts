@@ -20,6 +20,7 @@ import { type Container, isRunning } from '../model/container.ts'
 import { namespaceMode, type Pod } from '../model/pod.ts'
 import { podFacts } from '../pod/facts.ts'
 import type { Services } from '../services.ts'
+import { mountImageVolumes } from './image-volumes.ts'
 
 /** Largest /etc/passwd and /etc/group that are read from an image. */
 const accountsMaxBytes = 10 * 1024 * 1024
@@ -51,6 +52,7 @@ export async function gatherInput(
     localhostSeccomp: localhostSeccomp(config, readProfile),
     allowedAnnotations: services.handlerSettings(pod.runtime).allowedAnnotations,
     volumes: makeVolumes(services, container, image),
+    imageMounts: await mountImageVolumes(services, id, config),
     unsetSeccomp: services.settings.unsetSeccomp,
     compiledSeccomp: isCrun(services, pod),
   }

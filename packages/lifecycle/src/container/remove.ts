@@ -7,6 +7,7 @@ import { runtimeOf } from '../handlers.ts'
 import { containerPaths, volumesDirectory } from '../layout.ts'
 import { type Container, isLive } from '../model/container.ts'
 import type { Services } from '../services.ts'
+import { removeImageVolumes } from './image-volumes.ts'
 import { stopLive } from './stop.ts'
 
 const log = logger('lifecycle')
@@ -35,6 +36,7 @@ async function releaseContainer(services: Services, container: Container): Promi
   await runtimeOf(services, container).delete(paths)
   await failpoint('container.release')
   await services.images.removeRootfs(id)
+  await removeImageVolumes(services, id)
   await services.host.paths.removeTree(volumesDirectory(services.settings, id))
   await services.host.paths.removeTree(paths.bundle)
   await failpoint('container.forget')

@@ -8,6 +8,7 @@ import { containerPaths } from '../layout.ts'
 import { type Container, isLive, isRunning } from '../model/container.ts'
 import type { Services } from '../services.ts'
 import { cleanUpAfterExit } from './exit.ts'
+import { sendStopSignal } from './stop-signal.ts'
 
 const log = logger('lifecycle')
 
@@ -84,8 +85,13 @@ function startStop(services: Services, container: Container, graceMs: number): S
     const runtime = runtimeOf(services, container)
     await failpoint('container.stop')
     if (isRunning(container) && deadline > monotonicMs()) {
-      await runtime.kill(paths, container.made.stopSignal, false)
-      if (await grace(waiter.promise)) return
+      let over = false
+      const ended = waiter.promise.then(() => {
+        over = true
+      })
+      const sent = sendStopSignal(services, container, () => over || deadline <= monotonicMs())
+      if (await grace(ended)) return
+      await sent
     }
     killing = true
     await killUntilGone(() => runtime.kill(paths, SIGKILL, true), waiter.promise, container.id)

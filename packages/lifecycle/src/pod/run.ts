@@ -4,7 +4,7 @@ import { nowNs } from '@coracle/base/clock'
 import { failed } from '@coracle/base/errors'
 import { failpoint } from '@coracle/base/failpoint'
 import { newPodId, type PodId } from '@coracle/base/ids'
-import { checkSysctls, podHostname, validatePodConfig } from '@coracle/container-spec'
+import { checkSysctls, defaultSysctls, podHostname, validatePodConfig } from '@coracle/container-spec'
 import type { PodSandboxConfig } from '@coracle/cri-api'
 import { reuse, undoUnlessClaimed } from '../claim.ts'
 import { runtimeFor } from '../handlers.ts'
@@ -97,7 +97,8 @@ async function buildPod(services: Services, created: Pod): Promise<Pod> {
   await failpoint('pod.local.wanted')
   const hostNetwork = isHostNetwork(config)
   const hostname = podHostname(config, osHostname())
-  const sysctls = checkSysctls(config.linux?.sysctls ?? {}, { network: !hostNetwork, ipc: !isHostIpc(config), uts: !hostNetwork })
+  const own = { network: !hostNetwork, ipc: !isHostIpc(config), uts: !hostNetwork }
+  const sysctls = { ...defaultSysctls(own), ...checkSysctls(config.linux?.sysctls ?? {}, own) }
   makePodFiles(services, pod, hostname)
   ensureParent(services, pod)
   services.host.namespaces.pin({
