@@ -35,7 +35,10 @@ export interface Mounts {
   unmountBelow(directory: string): Promise<void>
   /** /proc/self/mountinfo, parsed. Not for hot paths. */
   list(): readonly MountInfo[]
-  /** Whether something is mounted exactly at `path`, by comparing mount ids (statx STATX_MNT_ID). Absent path: false. */
+  /**
+   * Whether something is mounted exactly at `path`, by STATX_ATTR_MOUNT_ROOT of statx(2); links are not followed. Absent path: false,
+   * a file system whose server is gone: true.
+   */
   isMountPoint(path: string): boolean
   /** The sharedness of the mount that holds `path` (mount_namespaces(7)). */
   propagationOf(path: string): 'private' | 'shared' | 'slave'
@@ -127,7 +130,10 @@ export interface StartRequest {
   readonly argv: readonly [string, ...string[]]
   readonly env?: Readonly<Record<string, string>>
   readonly cwd?: string
-  /** stdin, stdout, stderr, then extra fds. A number passes that fd of ours. */
+  /**
+   * stdin, stdout, stderr, then extra fds. A number passes that fd of ours; all others of ours stay ours. `pipe` is a pipe(2) for 0, 1 and 2
+   * (so /dev/stdout can be opened again) and a pair of sockets from 3 on.
+   */
   readonly stdio: readonly ('ignore' | 'pipe' | number)[]
   /** Own session and process group (setsid). Default true. */
   readonly detached?: boolean
@@ -163,9 +169,7 @@ export interface Processes {
   run(request: RunRequest): Promise<RunResult>
   /** Starts and leaves running. Rejects when the program cannot be started. */
   start(request: StartRequest): Promise<ChildHandle>
-  /**
-   * A pipe(2). The `pipe`s of `start` are sockets: fine for programs, but /dev/stdout of a container cannot be opened again when it is one.
-   */
+  /** A pipe(2), for ends that are passed on. */
   pipe(): PipeEnds
   /** Undefined when there is no such process, or it is a zombie. */
   identify(pid: number): ProcessIdentity | undefined
