@@ -23,7 +23,7 @@ const list = (what: string, count: number, goal?: number): Metric => ({
 
 /** Before anything else is measured: what a server needs that has only started. */
 export async function measureIdle(bench: Bench): Promise<void> {
-  await sleep(bench.options.quick ? 2000 : 10_000)
+  await sleep(bench.options.quick ? 5000 : 10_000)
   for (const target of onePerDaemon(bench.targets)) {
     bench.recorder.add(idleRss, target.name, rssMb(attribute(target.daemonPid, []).daemon))
   }
