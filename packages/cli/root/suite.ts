@@ -41,7 +41,11 @@ export function suite(product: string, startNode: (registry: Registry) => Promis
       images = await pushTestImages(registry)
       node = await startNode(registry)
     })
-    afterEach(() => node.clear())
+    afterEach(async () => {
+      // Not only the pods, as the node would: the logs that `run` puts beside them, too.
+      await coracle('rmp', '-fa')
+      await node.clear()
+    })
     after(async () => {
       await node?.[Symbol.asyncDispose]()
       await registry?.[Symbol.asyncDispose]()

@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { after, test } from 'node:test'
 import { loadContainerConfig, loadPodConfig } from './config-file.ts'
 
-const directory = mkdtempSync(join(tmpdir(), 'cli-config-'))
+const base = mkdtempSync(join(tmpdir(), 'cli-config-'))
+after(() => rmSync(base, { recursive: true }))
+
+const directory = base
 const file = (name: string, text: string): string => {
   writeFileSync(join(directory, name), text)
   return join(directory, name)

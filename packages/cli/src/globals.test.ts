@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { after, test } from 'node:test'
 import { parseGlobals, resolveEndpoints, socketPath } from './globals.ts'
+
+const base = mkdtempSync(join(tmpdir(), 'cli-globals-'))
+after(() => rmSync(base, { recursive: true }))
 
 const endpoints = (args: string[], environment: Record<string, string> = {}) =>
   resolveEndpoints(parseGlobals(args).options, environment)
@@ -14,7 +17,7 @@ test('global options stand before the command, the rest is its own', () => {
 })
 
 test('flags, then environment, then file, then defaults', async () => {
-  const path = join(mkdtempSync(join(tmpdir(), 'cli-globals-')), 'crictl.yaml')
+  const path = join(mkdtempSync(join(base, 'x')), 'crictl.yaml')
   writeFileSync(path, 'runtime-endpoint: unix:///file.sock\nimage-endpoint: ""\ntimeout: 7\ndebug: false\n')
   assert.deepEqual(await endpoints([]), {
     runtimeSocket: '/run/coracle/coracle.sock',

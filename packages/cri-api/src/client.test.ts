@@ -1,20 +1,23 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import http2 from 'node:http2'
 import net from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { test } from 'node:test'
+import { after, test } from 'node:test'
 import { create, toBinary } from '@bufbuild/protobuf'
 import { connect } from './client.ts'
 import { ListImagesResponseSchema, VersionResponseSchema } from './gen/runtime_pb.js'
 import { frame } from './grpc-frames.ts'
 
+const base = mkdtempSync(path.join(tmpdir(), 'cri-client-'))
+after(() => rmSync(base, { recursive: true }))
+
 type Answer = (stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders) => void
 
 /** A gRPC-speaking server of which each test writes the bytes itself. */
 async function serve(answer: Answer) {
-  const socketPath = path.join(mkdtempSync(path.join(tmpdir(), 'cri-client-')), 's.sock')
+  const socketPath = path.join(mkdtempSync(path.join(base, 'x')), 's.sock')
   const server = http2.createServer()
   const sessions = new Set<http2.ServerHttp2Session>()
   server.on('session', (session) => sessions.add(session).size)
@@ -88,7 +91,7 @@ test('the status of the server becomes a coded error with the decoded message', 
 })
 
 test('a missing socket, a file and a socket nobody listens on are unavailable and named', async () => {
-  const dir = mkdtempSync(path.join(tmpdir(), 'cri-client-'))
+  const dir = mkdtempSync(path.join(base, 'x'))
   const file = path.join(dir, 'file')
   writeFileSync(file, '')
   const stale = path.join(dir, 'stale')

@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { after, test } from 'node:test'
 import { memoryScreen } from '../print/screen.ts'
 import { renderFindings } from './findings.ts'
 import { checkNetworkConfiguration } from './surroundings.ts'
+
+const base = mkdtempSync(join(tmpdir(), 'cli-doctor-'))
+after(() => rmSync(base, { recursive: true }))
 
 test('a line a finding, the remedy below what needs one', () => {
   const text = renderFindings(
@@ -22,7 +25,7 @@ test('a line a finding, the remedy below what needs one', () => {
 })
 
 test('the network configuration is the first by name', async () => {
-  const directory = mkdtempSync(join(tmpdir(), 'cli-doctor-'))
+  const directory = mkdtempSync(join(base, 'x'))
   assert.equal((await checkNetworkConfiguration(directory)).state, 'missing')
   for (const name of ['20-b.conf', '10-a.conflist', 'README']) writeFileSync(join(directory, name), '')
   assert.equal((await checkNetworkConfiguration(directory)).detail, `${directory}/10-a.conflist`)

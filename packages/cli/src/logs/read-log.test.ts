@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
-import { appendFileSync, mkdtempSync, renameSync, writeFileSync } from 'node:fs'
+import { appendFileSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { after, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { memoryScreen } from '../print/screen.ts'
 import { LogSplitter, parseLogLine } from './cri-log.ts'
@@ -11,11 +11,14 @@ import { type PrintLogOptions, printLog } from './print-log.ts'
 import { type ReadLogOptions, readLog } from './read-log.ts'
 import { tailOffset } from './tail.ts'
 
+const base = mkdtempSync(join(tmpdir(), 'cli-log-'))
+after(() => rmSync(base, { recursive: true }))
+
 const never = new AbortController().signal
 const at = (second: number) => `2030-01-01T00:00:${String(second).padStart(2, '0')}.123456789Z`
 const line = (second: number, text: string, tag = 'F', stream = 'stdout') => `${at(second)} ${stream} ${tag} ${text}\n`
 const logFile = (text: string): string => {
-  const path = join(mkdtempSync(join(tmpdir(), 'cli-log-')), '0.log')
+  const path = join(mkdtempSync(join(base, 'x')), '0.log')
   writeFileSync(path, text)
   return path
 }

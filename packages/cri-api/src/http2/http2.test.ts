@@ -1,20 +1,23 @@
 // Our half of HTTP/2 against Node's own.
 import assert from 'node:assert/strict'
-import { mkdtempSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import http2 from 'node:http2'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { after, test } from 'node:test'
 import { Http2Connection } from './connection.ts'
 import { type Frame, FrameReader } from './frames.ts'
 import { HeaderDecoder } from './hpack.ts'
 import { decodeHuffman } from './huffman.ts'
 import { SendWindows } from './send-windows.ts'
 
+const base = mkdtempSync(join(tmpdir(), 'http2-'))
+after(() => rmSync(base, { recursive: true }))
+
 type Answer = (stream: http2.ServerHttp2Stream, body: Buffer) => void
 
 async function serve(answer: Answer, options: http2.ServerOptions = {}) {
-  const socketPath = join(mkdtempSync(join(tmpdir(), 'http2-')), 's')
+  const socketPath = join(mkdtempSync(join(base, 'x')), 's')
   const server = http2.createServer(options)
   const sessions: http2.ServerHttp2Session[] = []
   server.on('session', (session) => sessions.push(session))
