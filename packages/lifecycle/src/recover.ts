@@ -14,6 +14,7 @@ import { runtimeOf } from './handlers.ts'
 import { containerPaths, volumesDirectory } from './layout.ts'
 import { type Container, exitedState, isCreated, isLive } from './model/container.ts'
 import type { Pod } from './model/pod.ts'
+import { watchInfra } from './pod/infra.ts'
 import { attachmentOf } from './pod/network.ts'
 import { rebootedPod, releasePod, teardownPod } from './pod/release.ts'
 import { isPodIntact } from './pod/run.ts'
@@ -87,6 +88,7 @@ async function recoverPod(services: Services, pod: Pod, rebooted: boolean): Prom
   }
   if (rebooted) services.pods.put(rebootedPod(pod))
   else if (pod.state.kind === 'ready' && !isPodIntact(services, pod)) services.pods.put({ ...pod, state: { kind: 'notReady' } })
+  else if (pod.state.kind === 'ready' && pod.held.infra) watchInfra(services, pod)
 }
 
 /** Removes what no record knows. */

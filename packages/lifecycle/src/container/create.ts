@@ -60,6 +60,7 @@ async function makeContainer(services: Services, pod: Pod, request: CreateContai
   const existing = reuse(services.containers.findByKey(key), fingerprint, title)
   if (existing !== undefined) return existing.id
   const image = requireImage(services, config)
+  const logPath = logPathOf(pod, config)
   const id = newContainerId()
   using _lock = await services.containerLocks.lock(id, services.shutdown)
   services.containers.put({
@@ -71,7 +72,7 @@ async function makeContainer(services: Services, pod: Pod, request: CreateContai
     imageRef: image.digests[0] ?? image.id,
     runtime: pod.runtime,
     createdAt: nowNs(),
-    logPath: logPathOf(pod, config),
+    logPath,
     resources: config.linux?.resources,
     made: undefined,
     state: { kind: 'creating' },
@@ -109,6 +110,14 @@ function requireImage(services: Services, config: ContainerConfig): Image {
 
 function logPathOf(pod: Pod, config: ContainerConfig): string | undefined {
   if (pod.config.logDirectory === '' || config.logPath === '') return undefined
+  // The log directory is the caller's, and may be a link; what is below it must not lead elsewhere (CVE-2025-0750).
+  const parts = config.logPath.split('/')
+  for (let depth = 1; depth < parts.length; depth++) {
+    const directory = join(pod.config.logDirectory, ...parts.slice(0, depth))
+    if (lstatSync(directory, { throwIfNoEntry: false })?.isSymbolicLink()) {
+      throw invalid(`config.log_path ${quote(config.logPath)} goes through a symbolic link: ${directory}`)
+    }
+  }
   return join(pod.config.logDirectory, config.logPath)
 }
 

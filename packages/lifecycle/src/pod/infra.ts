@@ -1,10 +1,13 @@
 import { mkdirSync } from 'node:fs'
+import { logger } from '@coracle/base/log'
 import { infraSpec } from '@coracle/container-spec'
 import { isCrun, runtimeOf } from '../handlers.ts'
 import { podLayout } from '../layout.ts'
-import type { Pod } from '../model/pod.ts'
+import { isReady, type Pod } from '../model/pod.ts'
 import type { Services } from '../services.ts'
 import { podFacts } from './facts.ts'
+
+const log = logger('lifecycle')
 
 /** Starts the init of a shared PID namespace: a tiny program of the host in an empty root. Returns its pid. */
 export async function startInfra(services: Services, pod: Pod): Promise<number> {
@@ -25,5 +28,17 @@ export async function startInfra(services: Services, pod: Pod): Promise<number> 
     services.shutdown,
   )
   await runtime.start(infra, services.shutdown)
+  watchInfra(services, pod)
   return pid
+}
+
+/** A pod whose init ended has lost its PID namespace: it is not ready any more, and a kubelet makes a new one. */
+export function watchInfra(services: Services, { id, runtime }: Pod): void {
+  const { infra } = podLayout(services.settings, id)
+  runtimeOf(services, { runtime }).watchExit(infra, services.shutdown, ({ exitCode }) => {
+    const pod = services.pods.find(id)
+    if (pod === undefined || !isReady(pod)) return
+    log.warn('the init of a pod ended', { podId: id, exitCode })
+    services.pods.put({ ...pod, state: { kind: 'notReady' } })
+  })
 }
