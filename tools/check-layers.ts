@@ -111,7 +111,7 @@ export function checkLayers(root: string): string[] {
         const problem = test ? undefined : problemOf(room, one)
         if (problem !== undefined) problems.push(`${name}: ${problem}`)
       }
-      if (!test && !['daemon', 'cli'].includes(room) && /\bprocess\.(env|argv)\b/.test(text.replace(/\/\/.*$/gm, ''))) {
+      if (!test && !['daemon', 'cli'].includes(room) && /(?<![.\w])process\.(env|argv)\b/.test(text.replace(/\/\/.*$/gm, ''))) {
         problems.push(`${name}: only daemon and cli may read process.env and process.argv`)
       }
     }
