@@ -58,6 +58,11 @@ export class Channel {
     for (const piece of this.#inbound.splice(0)) this.#owner.consumed(this, piece.length)
   }
 
+  /** Why both halves were destroyed. */
+  get failure(): Error | undefined {
+    return this.#failure
+  }
+
   // --- for the session: input
 
   deliver(piece: Buffer): void {

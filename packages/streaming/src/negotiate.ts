@@ -88,6 +88,8 @@ const reasons: Readonly<Record<number, string>> = {
   503: 'Service Unavailable',
 }
 
+const REFUSED_LINGER_MS = 2_000
+
 /** An error answer with a plain body, then the end of the connection. Never a redirect. */
 export function refuse(socket: Duplex, refusal: Refusal): void {
   const body = `${refusal.message}\n`
@@ -100,4 +102,8 @@ export function refuse(socket: Duplex, refusal: Refusal): void {
     ...(refusal.headers ?? []),
   ]
   socket.end(`${head.join('\r\n')}\r\n\r\n${body}`)
+  // A client that does not close its side is not waited for longer than this.
+  const timer = setTimeout(() => socket.destroy(), REFUSED_LINGER_MS)
+  socket.once('close', () => clearTimeout(timer))
+  socket.resume()
 }

@@ -10,9 +10,11 @@ import type { Wire } from './wire.ts'
 
 export const portForwardProtocol = 'portforward.k8s.io'
 
-/** 4,096 connections at once; a stalled one holds at most its window, so that it takes 32 of them to stop a well-behaved session. */
+const MAX_CONNECTIONS = 4096
+
+/** Two streams a connection. A stalled one holds at most its window, so that it takes 32 of them to stop a well-behaved session. */
 export const portForwardLimits: SpdyLimits = {
-  maxStreams: 8192,
+  maxStreams: 2 * MAX_CONNECTIONS,
   streamWindowBytes: 256 * 1024,
   intakeBytes: 8 * 1024 * 1024,
 }
@@ -37,8 +39,9 @@ export async function servePortForwardSpdy(
 ): Promise<void> {
   const over = Promise.withResolvers<CodedError>()
   const pairs = new Map<string, HalfPair>()
+  const connections = new Set<SpdyStream>()
   const session: SpdySession = new SpdySession(wire, 'server', portForwardLimits, {
-    accept: (stream) => acceptStream(stream, pairs, { options, target, session }),
+    accept: (stream) => acceptStream(stream, pairs, { options, target, session, connections }),
     closed(reason) {
       for (const { timer } of pairs.values()) clearTimeout(timer)
       pairs.clear()
@@ -53,6 +56,8 @@ interface Context {
   readonly options: PortForwardOptions
   readonly target: Pick<StreamTarget, 'dial'>
   readonly session: SpdySession
+  /** Data streams of the connections that are made or open. */
+  readonly connections: Set<SpdyStream>
 }
 
 function acceptStream(stream: SpdyStream, pairs: Map<string, HalfPair>, context: Context): boolean {
@@ -60,6 +65,8 @@ function acceptStream(stream: SpdyStream, pairs: Map<string, HalfPair>, context:
   const port = Number(stream.headers.get('port'))
   if ((type !== 'data' && type !== 'error') || !Number.isInteger(port) || port < 1 || port > 0xffff) return false
   stream.gentle = type === 'error'
+  // Streams that were reset no longer count as such, their connections being made still do.
+  if (context.connections.size >= MAX_CONNECTIONS) return false
   const id = requestId(stream, type)
   const half = pairs.get(id)
   if (half === undefined) {
@@ -77,7 +84,8 @@ function acceptStream(stream: SpdyStream, pairs: Map<string, HalfPair>, context:
   const data = half.data ?? stream
   const error = half.error ?? stream
   // The reply to this stream goes out before anything on it: it is written when this returns, the connection is made later.
-  setImmediate(() => void forward({ data, error }, port, context))
+  context.connections.add(data)
+  setImmediate(() => void forward({ data, error }, port, context).finally(() => context.connections.delete(data)))
   return true
 }
 
@@ -91,6 +99,7 @@ async function forward(
   port: number,
   { options, target, session }: Context,
 ): Promise<void> {
+  if (data.channel.failure !== undefined) return session.forget(error)
   // Aborts the making of a connection whose stream is reset, or whose session ends, meanwhile.
   const given = new AbortController()
   data.channel.readable.once('error', (err) => given.abort(err))

@@ -5,6 +5,7 @@ import { type AddressInfo, isIPv6, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { doing, explain, invalid } from '@coracle/base/errors'
 import { logger } from '@coracle/base/log'
+import { abortable } from '@coracle/base/signals'
 import { negotiate, type Refusal, refuse, switchProtocols, type Upgrade } from './negotiate.ts'
 import { offeredFor, serve } from './serve.ts'
 import type { StdioSelection, StreamAttachRequest, StreamExecRequest, StreamPortForwardRequest, StreamTarget } from './target.ts'
@@ -17,7 +18,7 @@ export interface StreamingOptions {
   readonly address?: string
   /** Default 0: the kernel chooses. */
   readonly port?: number
-  /** Host name or address in the URLs, when it is not the one listened on. */
+  /** Host name or address in the URLs. Default: the address listened on; loopback when that is a wildcard. */
   readonly advertisedHost?: string
   readonly tls?: TlsFiles
   /** A session ends after this time without a byte in either direction. Default 4 hours. */
@@ -44,6 +45,7 @@ export interface Streaming extends AsyncDisposable {
 
 const log = logger('streaming')
 const MAX_CONNECTIONS = 2_000
+const CLOSE_WITHIN_MS = 10_000
 const MAX_FAILED_LOOKUPS_PER_SECOND = 100
 
 /** Listens and resolves. Rejects with `invalid_argument` for unsafe options, else with the reason it cannot listen. */
@@ -114,7 +116,11 @@ class StreamServer implements Streaming {
     this.#server.close(() => resolve())
     this.#server.closeAllConnections()
     for (const socket of this.#sessions.keys()) socket.destroy()
-    await Promise.allSettled([promise, ...this.#sessions.values()])
+    // A target that does not heed its signal must not keep the daemon from ending.
+    const ended = Promise.allSettled([promise, ...this.#sessions.values()])
+    await abortable(ended, AbortSignal.timeout(CLOSE_WITHIN_MS)).catch((err) =>
+      log.warn('stream sessions did not end', { sessions: this.#sessions.size, error: explain(err) }),
+    )
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -150,7 +156,8 @@ class StreamServer implements Streaming {
   #url(request: PreparedRequest): string {
     const token = this.#tokens.issue(request)
     const { host, port } = this.address
-    const name = this.#options.advertisedHost ?? host
+    // Who listens everywhere is reached by the local kubelet on loopback.
+    const name = this.#options.advertisedHost ?? { '0.0.0.0': '127.0.0.1', '::': '::1' }[host] ?? host
     return `${this.#options.tls ? 'https' : 'http'}://${isIPv6(name) ? `[${name}]` : name}:${port}/${request.kind}/${token}`
   }
 
@@ -199,7 +206,7 @@ class StreamServer implements Streaming {
     switchProtocols(socket, upgrade)
     const closed = new Promise<void>((resolve) => void socket.once('close', () => resolve()))
     const session = serve(wire, { prepared, upgrade, creationTimeoutMs }, this.#target)
-      .catch((err) => log.warn('stream session failed', { kind: prepared.kind, error: explain(err) }))
+      .catch((err) => log.info('stream session not set up', { kind: prepared.kind, error: explain(err) }))
       .then(() => closed)
       .finally(() => this.#sessions.delete(socket))
     this.#sessions.set(socket, session)

@@ -50,7 +50,7 @@ export interface StreamTarget {
   /**
    * Runs a command and resolves to its exit code once all output was written to `streams` (it need not be ended or flushed: the
    * server does both before it reports the exit code). `signal` aborts when the client is gone, the session is idle too long or the
-   * server closes: end the whole process tree then. What it rejects with is shown to the client.
+   * server closes: end the whole process tree then. (It also aborts after the session's regular end.) What it rejects with is shown to the client.
    */
   exec(request: StreamExecRequest, streams: ClientStreams, signal: AbortSignal): Promise<number>
   /** Resolves when the container ended and its output was written, or after `signal` aborted: detach then, without harm to the container. */
