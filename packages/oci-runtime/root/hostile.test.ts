@@ -80,18 +80,18 @@ for (const { name, program } of runtimes) {
 
     test('a container is killed and deleted whatever the runtime does', async () => {
       await withWrapper(async (bed, wrapper) => {
-        for (const mode of ['hang', 'junk', 'crash'] as const) {
-          const made = await bed.run({ args: ['sleep', '1000'] })
-          wrapper.set('kill', mode)
-          wrapper.set('delete', mode)
-          wrapper.set('state', mode)
-          await bed.runtime.kill(made.paths, 9, true)
-          assert.equal((await made.exit).exitCode, 137)
-          await assert.rejects(bed.runtime.delete(made.paths))
-          // What the runtime refused is done when it is itself again.
-          wrapper.clear()
-          await bed.runtime.delete(made.paths)
-        }
+        for (const mode of ['hang', 'junk', 'crash'] as const)
+          for (const killed of [true, false]) {
+            const made = await bed.run({ args: ['sh', '-c', 'setsid sleep 1000 & sleep 1000'] })
+            for (const command of ['kill', 'delete', 'state']) wrapper.set(command, mode)
+            if (killed) {
+              await bed.runtime.kill(made.paths, 9, true)
+              assert.equal((await made.exit).exitCode, 137)
+            }
+            await bed.runtime.delete(made.paths)
+            assert.equal(bed.host.processes.identify(made.pid), undefined)
+            wrapper.clear()
+          }
       })
     })
 

@@ -1,9 +1,9 @@
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { failed, precondition } from '@coracle/base/errors'
-import { timeoutError } from '@coracle/base/signals'
 import { cgroupOf } from './cgroup-path.ts'
 import type { RuntimeContext } from './context.ts'
+import { bounded } from './deadline.ts'
 import { removeContainer } from './delete.ts'
 import { filesOf, leftoversOf } from './files.ts'
 import { clearReopenFile, type FileIdentity, identifyFile, prepareLog, sameFile } from './log-file.ts'
@@ -20,28 +20,21 @@ export async function create(
 ): Promise<{ readonly pid: number; readonly monitorPid: number }> {
   const action = `create container ${request.paths.id}`
   signal.throwIfAborted()
-  const log = writeFiles(ctx, request)
-  const deadline = new AbortController()
-  const timer = setTimeout(
-    () => deadline.abort(timeoutError(`${ctx.program} create`, ctx.timeouts.createMs)),
-    ctx.timeouts.createMs,
-  )
-  const bounded = AbortSignal.any([signal, deadline.signal])
+  const log = prepare(ctx, request)
+  const limit = { signal, ms: ctx.timeouts.createMs, what: `${ctx.program} create` }
   try {
-    return await underMonitor(ctx, request, { action, log, signal: bounded })
+    return await bounded(limit, (until) => underMonitor(ctx, request, { action, log, signal: until }))
   } catch (err) {
     await undo(ctx, request)
     throw err instanceof Error && err.message.startsWith(action) ? err : failed(action, err)
-  } finally {
-    clearTimeout(timer)
   }
 }
 
-function writeFiles(ctx: RuntimeContext, request: CreateRequest): FileIdentity | undefined {
+/** What the monitor needs before it starts to wait. */
+function prepare(ctx: RuntimeContext, request: CreateRequest): FileIdentity | undefined {
   const { paths } = request
   for (const directory of [paths.bundle, paths.state, ctx.runtimeRoot]) mkdirSync(directory, { recursive: true, mode: 0o700 })
   if (request.terminal) mkdirSync(ctx.socketDirectory, { recursive: true, mode: 0o700 })
-  writeFileSync(filesOf(paths).config, JSON.stringify(request.spec), { mode: 0o600 })
   // A leftover of an earlier try with this id would be taken for the new container's end.
   for (const stale of [filesOf(paths).exit, filesOf(paths).oom, filesOf(paths).pid]) rmSync(stale, { force: true })
   if (request.logPath === undefined) return undefined
@@ -70,6 +63,8 @@ async function underMonitor(ctx: RuntimeContext, request: CreateRequest, attempt
       logPath: request.logPath,
     }
     writeRecord(paths, record)
+    // Now, while the monitor is being loaded.
+    writeFileSync(filesOf(paths).config, JSON.stringify(spec), { mode: 0o600 })
     if (request.monitorCgroup !== undefined) {
       cgroups.ensure(request.monitorCgroup)
       cgroups.addProcess(request.monitorCgroup, monitor.child.pid)

@@ -21,8 +21,8 @@ const monitorEndMs = 2000
 /** Idempotent: each step takes "absent" for done. */
 export async function removeContainer(ctx: RuntimeContext, paths: ContainerPaths): Promise<void> {
   const record = readRecord(ctx, paths)
-  const direct = canDeleteDirectly(ctx, record)
-  if (!direct) await deleteByRuntime(ctx, paths)
+  let direct = canDeleteDirectly(ctx, record)
+  if (!direct) direct = (await deleteByRuntime(ctx, paths, record)) === 'failed'
   await sweepExecs(ctx, paths)
   if (record?.cgroup !== undefined && record.cgroup !== '/') {
     const { cgroups } = ctx.deps
@@ -46,18 +46,26 @@ function canDeleteDirectly(ctx: RuntimeContext, record: ContainerRecord | undefi
 
 const absent = /does not exist|not found|no such file or directory/i
 
-async function deleteByRuntime(ctx: RuntimeContext, paths: ContainerPaths): Promise<void> {
+/** `failed`: the runtime did not do it, but all is dead and what is left can be removed by hand. Throws when neither is so. */
+async function deleteByRuntime(
+  ctx: RuntimeContext,
+  paths: ContainerPaths,
+  record: ContainerRecord | undefined,
+): Promise<'done' | 'failed'> {
   // crun and runc keep a directory by the id: without it they know nothing.
-  if ((ctx.kind === 'crun' || ctx.kind === 'runc') && !existsSync(join(ctx.runtimeRoot, paths.id))) return
+  if ((ctx.kind === 'crun' || ctx.kind === 'runc') && !existsSync(join(ctx.runtimeRoot, paths.id))) return 'done'
   try {
-    return await runDelete(ctx, paths)
+    await runDelete(ctx, paths)
+    return 'done'
   } catch (err) {
-    // It hangs on a process that will not end, or stumbles over a half-made container: kill by other means, then once more.
+    // It hangs on a process that will not end, or stumbles over a half-made container: kill by other means.
     log.warn('runtime did not delete its container', { container: paths.id, why: explain(err) })
     await killHard(ctx, paths)
+    if (canDeleteDirectly(ctx, record)) return 'failed'
     if (codeOf(err) === 'deadline_exceeded') throw err
   }
   await runDelete(ctx, paths)
+  return 'done'
 }
 
 async function runDelete(ctx: RuntimeContext, paths: ContainerPaths): Promise<void> {

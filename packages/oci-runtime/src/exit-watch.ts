@@ -3,11 +3,12 @@
 import { type FSWatcher, watch } from 'node:fs'
 import { nowNs } from '@coracle/base/clock'
 import { logger } from '@coracle/base/log'
+import type { ProcessIdentity } from '@coracle/host'
 import type { RuntimeContext } from './context.ts'
 import { readExit } from './exit-file.ts'
 import type { ContainerPaths, Exit } from './oci-runtime.ts'
 import { wasOomKilled } from './oom.ts'
-import { readRecord } from './record.ts'
+import { type ContainerRecord, readRecord } from './record.ts'
 
 const log = logger('oci-runtime')
 
@@ -66,6 +67,7 @@ class Watched {
   #grace: NodeJS.Timeout | undefined
   #closed = false
   #initGoneAt: number | undefined
+  #record: ContainerRecord | undefined
   stopped: () => void = () => {}
 
   constructor(ctx: RuntimeContext, paths: ContainerPaths, onExit: (exit: Exit) => void) {
@@ -86,7 +88,7 @@ class Watched {
     }
     void this.#ctx.monitors.get(this.#paths.id)?.exited.then(() => this.look())
     // What happened before the watch was set.
-    queueMicrotask(() => this.look())
+    queueMicrotask(() => this.#check() || this.look())
   }
 
   close(): void {
@@ -96,14 +98,28 @@ class Watched {
   }
 
   look(): void {
-    if (this.#closed || this.#check() || this.#grace !== undefined) return
-    const { processes } = this.#ctx.deps
-    const record = readRecord(this.#ctx, this.#paths)
-    const monitorAlive = record?.monitor !== undefined && processes.isAlive(record.monitor)
-    const initAlive = record?.init !== undefined && processes.isAlive(record.init)
+    if (this.#closed || this.#grace !== undefined) return
+    const monitorAlive = this.#monitorAlive()
+    const initAlive = this.#isAlive(this.#processes()?.init)
     if (initAlive) this.#initGoneAt = undefined
-    else if (monitorAlive) this.#prod()
+    // The file is looked for only when something has ended: sweeps over many containers must cost nothing.
+    if ((initAlive && monitorAlive) || this.#check() || initAlive) return
+    if (monitorAlive) this.#prod()
     else this.#grace = setTimeout(() => this.#lost(), graceMs).unref()
+  }
+
+  #monitorAlive(): boolean {
+    // A child that has not been collected is there.
+    return this.#ctx.monitors.has(this.#paths.id) || this.#isAlive(this.#processes()?.monitor)
+  }
+
+  #isAlive(process: ProcessIdentity | undefined): boolean {
+    return process !== undefined && this.#ctx.deps.processes.isAlive(process)
+  }
+
+  #processes(): ContainerRecord | undefined {
+    if (this.#record?.init === undefined) this.#record = readRecord(this.#ctx, this.#paths)
+    return this.#record
   }
 
   #check(): boolean {
@@ -116,7 +132,7 @@ class Watched {
   // The init process is gone, the monitor alive and silent.
   #prod(): void {
     const { processes } = this.#ctx.deps
-    const monitor = readRecord(this.#ctx, this.#paths)?.monitor
+    const monitor = this.#processes()?.monitor
     this.#initGoneAt ??= performance.now()
     const silentMs = performance.now() - this.#initGoneAt
     if (monitor === undefined || silentMs < silentMonitorMs) return
@@ -128,7 +144,7 @@ class Watched {
   #lost(): void {
     if (this.#check()) return
     log.warn('container ended without its monitor: exit code lost', { container: this.#paths.id })
-    const oomKilled = wasOomKilled(this.#ctx, this.#paths, readRecord(this.#ctx, this.#paths))
+    const oomKilled = wasOomKilled(this.#ctx, this.#paths, this.#processes())
     this.#tell({ exitCode: lostExitCode, finishedAt: nowNs(), oomKilled })
   }
 

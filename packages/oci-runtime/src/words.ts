@@ -20,7 +20,8 @@ const silence = (exitCode: number | null): string =>
   exitCode === null ? 'the runtime ended without a word' : `the runtime exited with status ${exitCode} without a word`
 
 // The program that the container or exec should run is missing or cannot be run: the caller's to mend.
-const notRunnable = /executable file .* not found|open executable|exec container process|exec: "[^"]*": |exec format error/i
+const notRunnable =
+  /executable file .* not found|open executable|exec container process|exec: "[^"]*": |exec format error|failed to load .*: (?:no such file|permission denied)/i
 
 const codeOfWords = (words: string): ErrorCode => (notRunnable.test(words) ? 'failed_precondition' : 'internal')
 

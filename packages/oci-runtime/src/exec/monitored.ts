@@ -2,8 +2,9 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Readable, Writable } from 'node:stream'
-import { abortable, delay, within } from '@coracle/base/signals'
+import { abortable, delay } from '@coracle/base/signals'
 import type { RuntimeContext } from '../context.ts'
+import { bounded } from '../deadline.ts'
 import { execArguments } from '../monitor/arguments.ts'
 import { attachTo } from '../monitor/attach.ts'
 import { Resizer } from '../monitor/control.ts'
@@ -38,7 +39,9 @@ export async function execUnderMonitor(
   try {
     monitor = await launchMonitor(ctx, { argv, cwd: files.directory, attach: true, terminal: true })
     recordOwner(ctx, files, monitor)
-    return await underMonitor(ctx, { paths, files, monitor, request }, within(signal, ctx.timeouts.startMs))
+    const attempt = { paths, files, monitor, request }
+    const limit = { signal, ms: ctx.timeouts.startMs, what: actionOf(paths) }
+    return await bounded(limit, (until) => underMonitor(ctx, attempt, until))
   } catch (err) {
     await monitor?.child[Symbol.asyncDispose]()
     const words = wordsIn(files)

@@ -7,6 +7,7 @@ import { abortable, cleanupSignal, delay } from '@coracle/base/signals'
 import type { ChildHandle, ProcessIdentity } from '@coracle/host'
 import { globalArguments, tryCommand } from '../command.ts'
 import type { RuntimeContext } from '../context.ts'
+import { bounded } from '../deadline.ts'
 import type { TerminalSize } from '../monitor/control.ts'
 import type { ContainerPaths, ExecRequest, ExecSession } from '../oci-runtime.ts'
 import { readPidFile, readRecord } from '../record.ts'
@@ -51,12 +52,13 @@ export async function execAsChild(
   signal.throwIfAborted()
   const { paths, request } = exec
   const files = newExecFiles(paths)
+  const limit = { signal, ms: ctx.timeouts.startMs, what: `exec in container ${paths.id}` }
   try {
     writeFileSync(files.process, JSON.stringify(request.process), { mode: 0o600 })
-    const running = await exec.spawn(ctx, { paths, files, stdin: request.stdin, signal })
+    const running = await bounded(limit, (until) => exec.spawn(ctx, { paths, files, stdin: request.stdin, signal: until }))
     try {
       writeFileSync(files.owner, identityText(ctx.deps.processes.identify(running.child.pid)), { mode: 0o600 })
-      const pid = await abortable(started(running, files), signal)
+      const pid = await bounded(limit, (until) => abortable(started(running, files), until))
       if (pid === undefined) throw await startFailure(paths, files, running)
       return session(ctx, { paths, files, running, pid })
     } catch (err) {
