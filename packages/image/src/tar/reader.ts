@@ -68,7 +68,7 @@ export class TarReader {
   /** Call at the end of the bytes. An archive without its end blocks is accepted, one cut inside an entry is not. */
   finish(): void {
     const dangling = this.#pax !== undefined || this.#longName !== undefined || this.#longLink !== undefined
-    if (this.#state === 'ended' || (this.#state === 'header' && this.#blockFill === 0 && !dangling)) return
+    if (!dangling && (this.#state === 'ended' || (this.#state === 'header' && this.#blockFill === 0))) return
     throw archiveError('it ends in the middle of an entry')
   }
 
