@@ -5,7 +5,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { ContainerState, type CriClient, connect, PodSandboxState } from '@coracle/cri-api'
+import {
+  ContainerState,
+  type CriClient,
+  connect,
+  NamespaceMode,
+  PodSandboxState,
+  SecurityProfile_ProfileType,
+} from '@coracle/cri-api'
 import { busyboxLayer } from '@coracle/testkit/busybox-images'
 import { eventually } from '@coracle/testkit/eventually'
 import { run } from '@coracle/testkit/program'
@@ -82,12 +89,18 @@ async function startDaemon(place: Place): Promise<number> {
   return pid
 }
 
+// As kubelet sends it for a pod without wishes.
+const securityContext = {
+  namespaceOptions: { network: NamespaceMode.POD, pid: NamespaceMode.CONTAINER, ipc: NamespaceMode.POD },
+  seccomp: { profileType: SecurityProfile_ProfileType.RuntimeDefault },
+}
+
 async function runPod(client: CriClient, image: string, logDirectory: string): Promise<{ podId: string; containerId: string }> {
   const name = `demo-${process.pid}`
   const config = {
     metadata: { name, namespace: 'default', uid: name, attempt: 0 },
     logDirectory,
-    linux: {},
+    linux: { securityContext },
   }
   const { podSandboxId: podId } = await step(
     'run pod sandbox',
@@ -107,7 +120,7 @@ async function runPod(client: CriClient, image: string, logDirectory: string): P
           image: { image },
           command: ['sh', '-c', script],
           logPath: 'hello.log',
-          linux: { resources: { memoryLimitInBytes: 64n << 20n } },
+          linux: { resources: { memoryLimitInBytes: 64n << 20n }, securityContext },
         },
       }),
     (reply) => reply.containerId.slice(0, 13),

@@ -18,11 +18,13 @@ describe('namespaces', () => {
     assert.deepEqual(list(undefined), [...pinned, 'pid'])
     assert.deepEqual(list({ pid: 1 }), [...pinned, 'pid'])
     assert.deepEqual(list({ pid: 0 }, shared), [...pinned, 'pid:/proc/9/ns/pid'])
+    // Left out is POD; in a pod that shares none, that is one of its own.
+    assert.deepEqual(list(undefined, shared), [...pinned, 'pid:/proc/9/ns/pid'])
+    assert.deepEqual(list({ pid: 0 }), [...pinned, 'pid'])
     assert.deepEqual(list({ pid: 2 }, shared), pinned)
     assert.deepEqual(list({ pid: 3, targetId: 'x' }, shared), [...pinned, 'pid:/proc/10/ns/pid'])
   })
   test('a namespace to join that is not there, and unknown modes, are refused', () => {
-    throws(() => list({ pid: 0 }), 'failed_precondition', 'pod has no PID namespace')
     throws(() => list({ pid: 3 }), 'failed_precondition', 'target container has no PID namespace')
     throws(() => list({ pid: 9 as 0 }), 'invalid_argument', 'pid 9')
   })

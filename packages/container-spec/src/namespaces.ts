@@ -30,16 +30,17 @@ function pidNamespace(input: SpecInput): readonly Namespace[] {
   const mode = pidModeOf(input.config)
   if (mode === namespaceMode.node) return []
   if (mode === namespaceMode.container) return [{ type: 'pid' }]
-  const [path, whose] = mode === namespaceMode.pod ? [input.pod.pidnsPath, 'pod'] : [input.targetPidnsPath, 'target container']
-  if (path === undefined) throw new CodedError('failed_precondition', `the ${whose} has no PID namespace to join`)
-  return [{ type: 'pid', path }]
+  // In a pod that shares none, POD is what callers send who leave the field out.
+  if (mode === namespaceMode.pod)
+    return [input.pod.pidnsPath === undefined ? { type: 'pid' } : { type: 'pid', path: input.pod.pidnsPath }]
+  if (input.targetPidnsPath === undefined)
+    throw new CodedError('failed_precondition', 'the target container has no PID namespace to join')
+  return [{ type: 'pid', path: input.targetPidnsPath }]
 }
 
-/** The PID mode of a container. Without a security context CRI's zero value is POD; a container of its own is what peers give then. */
+/** The PID mode of a container. Absent options are the enum's zero value, POD, as with both peers. */
 export function pidModeOf(config: ContainerConfig): 0 | 1 | 2 | 3 {
-  const options = config.linux?.securityContext?.namespaceOptions
-  if (options === undefined) return namespaceMode.container
-  const { pid } = options
+  const pid = config.linux?.securityContext?.namespaceOptions?.pid ?? namespaceMode.pod
   if (pid === 0 || pid === 1 || pid === 2 || pid === 3) return pid
   throw invalid(`config.linux.security_context.namespace_options.pid ${String(pid)} is unknown`)
 }

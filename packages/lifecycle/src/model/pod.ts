@@ -68,7 +68,9 @@ export const namespaceMode = { pod: 0, container: 1, node: 2, target: 3 } as con
 export const namespaceOptionsOf = (config: PodSandboxConfig) => config.linux?.securityContext?.namespaceOptions
 export const isHostNetwork = (config: PodSandboxConfig): boolean => namespaceOptionsOf(config)?.network === namespaceMode.node
 export const isHostIpc = (config: PodSandboxConfig): boolean => namespaceOptionsOf(config)?.ipc === namespaceMode.node
-export const sharesPid = (config: PodSandboxConfig): boolean => namespaceOptionsOf(config)?.pid === namespaceMode.pod
+/** Absent options are the enum's zero value, POD, as with both peers; kubelet always sends the field. */
+export const sharesPid = (config: PodSandboxConfig): boolean =>
+  (namespaceOptionsOf(config)?.pid ?? namespaceMode.pod) === namespaceMode.pod
 
 export function podKey(config: PodSandboxConfig): string {
   const { namespace = '', name = '', uid = '', attempt = 0 } = config.metadata ?? {}
