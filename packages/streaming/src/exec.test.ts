@@ -75,6 +75,20 @@ for (const [transport, protocol] of versions) {
 }
 
 for (const transport of ['spdy', 'websocket'] as const) {
+  test(`connecting over ${transport} heeds its signal, the session does not`, async () => {
+    await using rig = await start()
+    const command = request(['cat'], all)
+    const connect = (signal: AbortSignal) => connectExec(rig.streaming.execUrl(command), { transport, selection: all, signal })
+    await assert.rejects(connect(AbortSignal.abort()), { code: 'canceled' })
+    const controller = new AbortController()
+    const cat = await connect(controller.signal)
+    controller.abort()
+    await new Promise((done) => setTimeout(done, 20))
+    cat.stdin!.write('still here')
+    assert.equal(String((await once(cat.stdout!, 'data'))[0]), 'still here')
+    cat.close()
+  })
+
   test(`exec over ${transport} delivers all output before the exit code`, async () => {
     await using rig = await start()
     const bytes = 20_000_001

@@ -142,7 +142,7 @@ class StreamServer implements Streaming {
       tls === undefined
         ? createServer(limits)
         : createTlsServer({ ...limits, ...readCertificate(tls), minVersion: 'TLSv1.2', ALPNProtocols: ['http/1.1'] })
-    if (tls !== undefined) watchCertificate(tls, server as import('node:https').Server, this.#closing.signal)
+    if (tls !== undefined) watchCertificate(tls, server as import('node:https').Server, { signal: this.#closing.signal })
     server.maxConnections = MAX_CONNECTIONS
     server.on('request', (request) => this.#onRequest(request))
     server.on('upgrade', (request, socket, head) => this.#onUpgrade(request, socket, head))

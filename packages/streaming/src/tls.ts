@@ -24,7 +24,11 @@ export function readCertificate(files: TlsFiles): { cert: Buffer; key: Buffer } 
 }
 
 /** Until aborted, gives the server the new certificate whenever the files have changed. A bad one is logged, the old one stays. */
-export function watchCertificate(files: TlsFiles, server: Server, signal: AbortSignal, everyMs = CHECK_EVERY_MS): void {
+export function watchCertificate(
+  files: TlsFiles,
+  server: Server,
+  { signal, everyMs = CHECK_EVERY_MS }: { readonly signal: AbortSignal; readonly everyMs?: number },
+): void {
   let known = fingerprint(files)
   const timer = setInterval(() => {
     const now = fingerprint(files)

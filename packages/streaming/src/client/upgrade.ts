@@ -70,13 +70,18 @@ async function upgrade(
   const request = open(url, {
     method,
     headers: { ...options.headers, ...headers },
-    signal: options.signal,
     agent: false,
     ...(options.ca !== undefined && { ca: options.ca }),
     rejectUnauthorized: options.insecure !== true,
   })
-  request.on('error', (err) => reject(failedToConnect(options.signal.aborted ? options.signal.reason : err)))
+  // Not by the request's own option: that would cut the connection off even when it is long established.
+  const abort = () => request.destroy()
+  options.signal.addEventListener('abort', abort, { once: true })
+  request.on('close', () => options.signal.removeEventListener('abort', abort))
+  if (options.signal.aborted) abort()
+  request.on('error', (err) => reject(failedToConnect(err, options.signal)))
   request.on('upgrade', (response, socket, head) => {
+    options.signal.removeEventListener('abort', abort)
     const lines = Object.entries(response.headersDistinct).map(([name, values]) => [name, (values ?? []).join(', ')])
     resolve({ wire: socketWire(socket as Socket, head, CLIENT_IDLE_MS), headers: Object.fromEntries(lines) })
   })
@@ -95,9 +100,9 @@ async function upgrade(
   return promise
 }
 
-function failedToConnect(err: unknown): CodedError {
-  if (err instanceof CodedError) return failed('connect to the stream server', err)
-  return new CodedError('unavailable', 'connect to the stream server', { cause: err })
+function failedToConnect(err: unknown, signal: AbortSignal): CodedError {
+  const action = 'connect to the stream server'
+  return signal.aborted ? failed(action, signal.reason) : new CodedError('unavailable', action, { cause: err })
 }
 
 function codeOfStatus(status: number): ErrorCode {
