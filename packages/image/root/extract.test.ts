@@ -5,16 +5,7 @@ import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { CodedError } from '@coracle/base/errors'
 import { needsRoot } from '@coracle/testkit/needs-root'
-import {
-  endOfArchive,
-  gnuLong,
-  paxHeader,
-  paxRecord,
-  type RawEntry,
-  rawEntry,
-  rawHeader,
-  rawTar,
-} from '@coracle/testkit/tar-builder'
+import { endOfArchive, paxHeader, rawEntry, rawTar } from '@coracle/testkit/tar-builder'
 import { accepted, dir, file, refused, symlink } from './hostile-archives.ts'
 import { createUnpackWorld, type LayerOptions, type UnpackWorld } from './unpack-world.ts'
 

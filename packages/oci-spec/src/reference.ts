@@ -16,14 +16,15 @@ export interface Reference {
 const bad = (text: string, why: string): CodedError => new CodedError('invalid_argument', `image reference ${quote(text)} ${why}`)
 
 const repositoryPattern = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$/
-const hostPattern = /^(?:\[[0-9a-fA-F:.]+\]|[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?)(?::[0-9]{1,5})?$/
+const hostPattern = /^(\[[0-9a-fA-F:.]+\]|[a-zA-Z0-9.-]+)(?::([0-9]{1,5}))?$/
+const hostComponentPattern = /^[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?$/
 const tagPattern = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/
 
 /** Parses and normalises. Throws `invalid_argument` that says what is wrong. */
 export function parseReference(text: string): Reference {
   if (text.length === 0) throw bad(text, 'is empty')
   if (text.length > 1024) throw bad(text, 'is longer than 1024 characters')
-  if (/^[0-9a-f]{64}$/.test(text)) throw bad(text, 'is an image id: expected a name')
+  if (/^[0-9a-f]{64}$/.test(text) || isDigest(text)) throw bad(text, 'is an image id: expected a name')
   let rest = text
   let digest: Digest | undefined
   const at = rest.indexOf('@')
@@ -42,13 +43,19 @@ export function parseReference(text: string): Reference {
       throw bad(text, 'has a bad tag: expected up to 128 letters, digits, "_", "." or "-", not starting with "." or "-"')
   }
   const { registry, repository } = splitName(rest)
-  if (!hostPattern.test(registry)) throw bad(text, `has a bad registry ${quote(registry)}`)
+  if (!isHost(registry)) throw bad(text, `has a bad registry ${quote(registry)}`)
   if (repository.length > 255) throw bad(text, 'has a repository longer than 255 characters')
   if (!repositoryPattern.test(repository)) {
     throw bad(text, 'has a bad repository: expected lower-case letters and digits, separated by ".", "_", "__", "-" or "/"')
   }
   if (tag === undefined && digest === undefined) tag = 'latest'
   return { registry, repository, ...(tag === undefined ? {} : { tag }), ...(digest === undefined ? {} : { digest }) }
+}
+
+function isHost(text: string): boolean {
+  const [, host = '', port] = hostPattern.exec(text) ?? []
+  if (host === '' || (port !== undefined && (Number(port) < 1 || Number(port) > 65_535))) return false
+  return host.startsWith('[') ? URL.canParse(`http://${host}/`) : host.split('.').every((part) => hostComponentPattern.test(part))
 }
 
 function splitName(name: string): { registry: string; repository: string } {

@@ -28,8 +28,12 @@ export async function* downloadBlob(
   let triedAt = 0
   while (offset < descriptor.size) {
     try {
-      const { response, host } = await openAt(client, descriptor, offset, options.signal)
-      for await (const chunk of watched(response, host, options)) {
+      const { response, host, knownBytes } = await openAt(client, descriptor, offset, options.signal)
+      let skip = knownBytes
+      for await (const received of watched(response, host, options)) {
+        const chunk = received.subarray(Math.min(skip, received.length))
+        skip -= received.length - chunk.length
+        if (chunk.length === 0) continue
         offset += chunk.length
         if (offset > descriptor.size)
           throw new RegistryError('corrupt', `${host} sends more than the ${descriptor.size} bytes of blob ${descriptor.digest}`)
@@ -53,7 +57,7 @@ async function openAt(
   descriptor: Descriptor,
   offset: number,
   signal: AbortSignal,
-): Promise<{ response: IncomingMessage; host: string }> {
+): Promise<{ response: IncomingMessage; host: string; knownBytes: number }> {
   const { response, endpoint } = await client.get({
     path: `blobs/${descriptor.digest}`,
     headers: offset === 0 ? {} : { range: `bytes=${offset}-` },
@@ -70,23 +74,13 @@ async function openAt(
     const total = range?.[3] === '*' ? descriptor.size : Number(range?.[3])
     if (range === null || Number(range[1]) !== offset || total !== descriptor.size)
       throw fail('sends another range than the one asked for')
-    return { response, host: endpoint.host }
+    return { response, host: endpoint.host, knownBytes: 0 }
   }
   const length = response.headers['content-length']
   if (length !== undefined && Number(length) !== descriptor.size)
     throw fail(`sends ${length} instead of ${descriptor.size} bytes`)
   // It sends everything again: what is known is skipped, and the digest at the end proves that it was the same.
-  if (offset > 0) await skip(response, offset)
-  return { response, host: endpoint.host }
-}
-
-async function skip(response: IncomingMessage, bytes: number): Promise<void> {
-  let left = bytes
-  for await (const chunk of response.iterator({ destroyOnReturn: false })) {
-    if (chunk.length > left) response.unshift(chunk.subarray(left))
-    left -= Math.min(left, chunk.length)
-    if (left === 0) return
-  }
+  return { response, host: endpoint.host, knownBytes: offset }
 }
 
 async function* watched(response: IncomingMessage, host: string, options: DownloadOptions): AsyncGenerator<Buffer> {

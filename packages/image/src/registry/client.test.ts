@@ -1,0 +1,429 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { afterEach, beforeEach, describe, test } from 'node:test'
+import { explain } from '@coracle/base/errors'
+import { delay } from '@coracle/base/signals'
+import { type Digest, digestOf } from '@coracle/oci-spec/digest'
+import type { Descriptor } from '@coracle/oci-spec/image'
+import { type FaultRegistry, sha256, startFaultRegistry } from '@coracle/testkit/fault-registry'
+import type { Credentials } from '../images.ts'
+import { downloadBlob } from './blob.ts'
+import { createRegistryClient, type RegistryClient, retryAfterMs } from './client.ts'
+import type { Endpoint } from './endpoints.ts'
+import { RegistryError, type RegistryFailure } from './errors.ts'
+import { readBody } from './http.ts'
+import { fetchBlob } from './manifests.ts'
+
+const stallMs = 300
+
+describe('registry client', () => {
+  let registry: FaultRegistry
+  let clients: RegistryClient[] = []
+  beforeEach(async () => {
+    registry = await startFaultRegistry()
+  })
+  afterEach(async () => {
+    for (const client of clients) client.close()
+    clients = []
+    await registry[Symbol.asyncDispose]()
+  })
+
+  const endpointOf = (host: string, more: Partial<Endpoint> = {}): Endpoint => ({
+    baseUrl: `http://${host}/v2`,
+    host,
+    insecure: true,
+    isOrigin: true,
+    ...more,
+  })
+  const connect = (credentials?: Credentials, endpoints: readonly Endpoint[] = [endpointOf(registry.host)]): RegistryClient => {
+    const client = createRegistryClient({
+      endpoints,
+      repository: 'r',
+      registries: {},
+      stallTimeoutMs: stallMs,
+      retryBaseMs: 5,
+      ...(credentials === undefined ? {} : { credentials }),
+    })
+    clients.push(client)
+    return client
+  }
+  const signal = AbortSignal.timeout(20_000)
+  const text = async (client: RegistryClient, path = 'manifests/1') => {
+    const { response, endpoint } = await client.get({ path, signal })
+    return (await readBody(response, { host: endpoint.host, maxBytes: 1000, stallMs })).toString()
+  }
+  const fails = (work: Promise<unknown>, failure: RegistryFailure, message?: RegExp) =>
+    assert.rejects(work, (err) => {
+      assert.ok(err instanceof RegistryError, explain(err))
+      assert.equal(err.failure, failure, explain(err))
+      if (message) assert.match(err.message, message)
+      return true
+    })
+  const blobOf = (bytes: Buffer, more: Partial<Descriptor> = {}): Descriptor => ({
+    mediaType: 'application/vnd.oci.image.layer.v1.tar',
+    digest: registry.addBlob(bytes) as Digest,
+    size: bytes.length,
+    ...more,
+  })
+  const download = async (blob: Descriptor, client = connect(), more: AbortSignal = signal) => {
+    const chunks: Buffer[] = []
+    for await (const chunk of downloadBlob(client, blob, { stallMs, retryBaseMs: 5, signal: more })) chunks.push(chunk)
+    return Buffer.concat(chunks)
+  }
+  /** Answers the nth request of a kind by itself. */
+  const once1 = (match: RegExp, answer: Parameters<FaultRegistry['fault']>[0]) => {
+    let done = false
+    registry.fault((request, response) => {
+      if (done || !match.test(request.url ?? '')) return false
+      done = true
+      return answer(request, response)
+    })
+  }
+
+  test('R-01 a redirect to another host is followed without Authorization', async () => {
+    await using other = await startFaultRegistry()
+    other.fault((_request, response) => {
+      response.end('there')
+      return true
+    })
+    registry.fault((_request, response) => {
+      response.writeHead(307, { location: `${other.url}/elsewhere?signature=s3cret` }).end()
+      return true
+    })
+    assert.equal(await text(connect({ registryToken: 'tokentoken' })), 'there')
+    assert.equal(registry.requests[0]?.headers.authorization, 'Bearer tokentoken')
+    assert.equal(other.requests[0]?.headers.authorization, undefined)
+  })
+
+  test('R-02 loops and redirects to other places are refused', async () => {
+    for (const location of [
+      '/again',
+      'file:///etc/passwd',
+      'unix:///run/x',
+      'http://169.254.169.254/latest',
+      'http://[fe80::1]/',
+      'http://user:pw@host/',
+    ]) {
+      const remove = registry.fault((_request, response) => {
+        response.writeHead(302, { location }).end()
+        return true
+      })
+      await fails(text(connect()), 'protocol', /redirect/)
+      remove()
+    }
+  })
+
+  test('R-04 a Bearer challenge is answered with a token, cached for the repository', async () => {
+    const seen: string[] = []
+    registry.fault((request, response) => {
+      if (request.url?.startsWith('/token')) {
+        seen.push(`${request.method} ${request.url} ${request.headers.authorization}`)
+        response.end(JSON.stringify({ access_token: 'thetoken' }))
+        return true
+      }
+      if (request.headers.authorization === 'Bearer thetoken') {
+        response.end('yes')
+        return true
+      }
+      response.writeHead(401, {
+        'www-authenticate': `Basic realm="a, b", Bearer realm="${registry.url}/token",service="svc",scope="repository:r:pull,push"`,
+      })
+      response.end()
+      return true
+    })
+    const client = connect({ username: 'u', password: 'secretpw' })
+    assert.equal(await text(client), 'yes')
+    assert.equal(await text(client), 'yes')
+    const basic = Buffer.from('u:secretpw').toString('base64')
+    assert.deepEqual(seen, [`GET /token?service=svc&scope=repository%3Ar%3Apull%2Cpush&account=u Basic ${basic}`])
+  })
+
+  test('R-04 an identity token is exchanged by POST, by GET where POST is unknown', async () => {
+    for (const postStatus of [200, 405]) {
+      const remove = registry.fault((request, response) => {
+        if (request.url?.startsWith('/token')) {
+          const isPost = request.method === 'POST'
+          response.writeHead(isPost ? postStatus : 200)
+          response.end(JSON.stringify({ token: isPost ? 'posted' : 'gotten' }))
+        } else if (request.headers.authorization?.startsWith('Bearer ')) response.end(request.headers.authorization)
+        else response.writeHead(401, { 'www-authenticate': `Bearer realm="${registry.url}/token"` }).end()
+        return true
+      })
+      registry.requests.length = 0
+      assert.equal(await text(connect({ identityToken: 'refresh!' })), postStatus === 200 ? 'Bearer posted' : 'Bearer gotten')
+      assert.match(
+        registry.requests[1]?.body ?? '',
+        /grant_type=refresh_token.*scope=repository%3Ar%3Apull&refresh_token=refresh%21/,
+      )
+      remove()
+    }
+  })
+
+  test('R-05 a registry that never has enough is asked twice', async () => {
+    registry.fault((request, response) => {
+      if (request.url?.startsWith('/token')) response.end('{"token":"t0ken"}')
+      else response.writeHead(401, { 'www-authenticate': `Bearer realm="${registry.url}/token"` }).end()
+      return true
+    })
+    await fails(text(connect()), 'unauthorized')
+    assert.equal(registry.requests.length, 3)
+    await fails(text(connect({ registryToken: 'wrongwrong' })), 'unauthorized')
+  })
+
+  test('a token service in plain text is not asked for a registry that speaks TLS', async () => {
+    await using secure = await startFaultRegistry({ tls: true })
+    secure.fault((_request, response) => {
+      response.writeHead(401, { 'www-authenticate': `Bearer realm="${registry.url}/token"` }).end()
+      return true
+    })
+    const client = createRegistryClient({
+      endpoints: [endpointOf(secure.host, { baseUrl: `${secure.url}/v2`, insecure: false })],
+      repository: 'r',
+      registries: {},
+      stallTimeoutMs: stallMs,
+      retryBaseMs: 5,
+      credentials: { username: 'u', password: 'secretpw' },
+      authorities: { '*': [secure.authority ?? ''] },
+    })
+    clients.push(client)
+    await fails(text(client), 'protocol', /plain HTTP/)
+    assert.equal(registry.requests.length, 0)
+  })
+
+  test('R-20 an unknown authority is a TLS error, whatever the environment says', async () => {
+    await using secure = await startFaultRegistry({ tls: true })
+    process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = '0'
+    try {
+      const client = connect(undefined, [endpointOf(secure.host, { baseUrl: `${secure.url}/v2`, insecure: false })])
+      await fails(text(client), 'tls')
+    } finally {
+      delete process.env['NODE_TLS_REJECT_UNAUTHORIZED']
+    }
+  })
+
+  test('R-06 final refusals are not repeated; a mirror is passed over and named', async () => {
+    for (const [status, failure] of [
+      [403, 'denied'],
+      [404, 'not_found'],
+      [405, 'protocol'],
+      [410, 'not_found'],
+    ] as const) {
+      registry.requests.length = 0
+      const remove = registry.fault((_request, response) => {
+        response.writeHead(status).end('{"errors":[{"code":"NO","message":"because"}]}')
+        return true
+      })
+      await fails(text(connect()), failure, /NO because/)
+      assert.equal(registry.requests.length, 1)
+      remove()
+    }
+    await using mirror = await startFaultRegistry()
+    const client = connect({ username: 'u', password: 'secretpw', registryToken: 'tokentoken' }, [
+      endpointOf(mirror.host, { isOrigin: false }),
+      endpointOf(registry.host),
+    ])
+    await fails(text(client), 'not_found', new RegExp(`${mirror.host}.*${registry.host}`))
+    assert.equal(mirror.requests[0]?.headers.authorization, undefined)
+  })
+
+  test('R-07 429 is waited for, absurd Retry-After capped', async () => {
+    let times = 0
+    registry.fault((_request, response) => {
+      if (++times <= 4) response.writeHead(429, { 'retry-after': '0' }).end()
+      else response.end('now')
+      return true
+    })
+    assert.equal(await text(connect()), 'now')
+    times = -10
+    await fails(text(connect()), 'rate_limited')
+    assert.equal(retryAfterMs('1000000000'), 60_000)
+    assert.equal(retryAfterMs('-5'), undefined)
+    assert.equal(retryAfterMs('soon'), undefined)
+    const inTen = retryAfterMs(new Date(Date.now() + 10_000).toUTCString()) ?? 0
+    assert.ok(inTen > 8000 && inTen <= 10_000)
+  })
+
+  test('R-08 server errors are tried again, a few times', async () => {
+    once1(/./, (_request, response) => {
+      response.writeHead(503).end()
+      return true
+    })
+    once1(/./, (request) => {
+      request.socket.destroy()
+      return true
+    })
+    registry.addManifest('r', '1', { mediaType: 'x', body: 'fine' })
+    assert.equal(await text(connect()), 'fine')
+    registry.fault((_request, response) => {
+      response.writeHead(502).end()
+      return true
+    })
+    await fails(text(connect()), 'unavailable', /502/)
+  })
+
+  test('nobody there: unavailable at once, names host and reason', async () => {
+    await registry[Symbol.asyncDispose]()
+    await fails(text(connect()), 'unavailable', /127\.0\.0\.1:\d+: connection refused/)
+    await fails(text(connect(undefined, [endpointOf('no-such-host.invalid')])), 'dns', /no-such-host\.invalid/)
+    registry = await startFaultRegistry()
+  })
+
+  test('R-08 a broken blob is resumed where it broke', async () => {
+    const bytes = Buffer.from(Array.from({ length: 100_000 }, (_, i) => i & 255))
+    const blob = blobOf(bytes)
+    const cutAt = (at: number) =>
+      once1(/blobs/, (_request, response) => {
+        response.writeHead(200, { 'content-length': bytes.length })
+        response.write(bytes.subarray(0, at), () => setTimeout(() => response.destroy(), 20))
+        return true
+      })
+    cutAt(50_000)
+    assert.ok((await download(blob)).equals(bytes))
+    assert.deepEqual(
+      registry.requests.map(({ headers }) => headers.range),
+      [undefined, 'bytes=50000-'],
+    )
+    // Cut again and again, and answered with everything each time.
+    for (const at of [0, 1, 60_000]) cutAt(at)
+    assert.ok((await download(blob)).equals(bytes))
+  })
+
+  test('R-09 a Range answered with everything is skipped over; a wrong range is refused', async () => {
+    const bytes = Buffer.from('0123456789'.repeat(1000))
+    const blob = blobOf(bytes)
+    const cut = () =>
+      once1(/blobs/, (_request, response) => {
+        response.writeHead(200, { 'content-length': bytes.length })
+        response.write(bytes.subarray(0, 7), () => setTimeout(() => response.destroy(), 20))
+        return true
+      })
+    const rest = (status: number, headers: Record<string, string>, body: Buffer) =>
+      registry.fault((request, response) => {
+        if (request.headers.range === undefined) return false
+        response.writeHead(status, headers).end(body)
+        return true
+      })
+    let remove = rest(200, {}, bytes)
+    cut()
+    assert.ok((await download(blob)).equals(bytes))
+    remove()
+    for (const range of ['bytes 6-9999/10000', 'bytes 7-9999/9999', 'bytes x', '']) {
+      remove = rest(206, { 'content-range': range }, bytes.subarray(7))
+      cut()
+      await fails(download(blob), 'corrupt')
+      remove()
+    }
+  })
+
+  test('R-10 silence ends a pull: in the headers, in the body, byte by byte', async () => {
+    const blob = blobOf(Buffer.alloc(10_000))
+    const faults: Parameters<FaultRegistry['fault']>[0][] = [
+      () => true,
+      (_request, response) => {
+        response.writeHead(200, { 'content-length': 10_000 })
+        response.write('x')
+        return true
+      },
+      (_request, response) => {
+        response.writeHead(200, { 'content-length': 10_000 })
+        const timer = setInterval(() => response.write('x'), 20)
+        response.once('close', () => clearInterval(timer))
+        return true
+      },
+    ]
+    for (const [i, fault] of faults.entries()) {
+      const remove = registry.fault(fault)
+      const startedAt = performance.now()
+      await assert.rejects(download(blob), RegistryError, `fault ${i}`)
+      assert.ok(performance.now() - startedAt < 8 * stallMs, `fault ${i} took ${performance.now() - startedAt} ms`)
+      remove()
+    }
+  })
+
+  test('R-10 an abort ends it at once', async () => {
+    const blob = blobOf(Buffer.alloc(10_000))
+    registry.fault(() => true)
+    const controller = new AbortController()
+    setTimeout(() => controller.abort(new Error('enough')), 30)
+    const startedAt = performance.now()
+    await assert.rejects(download(blob, connect(), controller.signal), /enough/)
+    assert.ok(performance.now() - startedAt < 200)
+  })
+
+  test("R-11 slowness of our own is not the registry's", async () => {
+    const blob = blobOf(Buffer.alloc(3_000_000))
+    let bytes = 0
+    let slow = 0
+    for await (const chunk of downloadBlob(connect(), blob, { stallMs: 100, retryBaseMs: 5, signal })) {
+      if (++slow <= 3) await delay(150)
+      bytes += chunk.length
+    }
+    assert.equal(bytes, blob.size)
+  })
+
+  test('R-12 a body longer or shorter than said is refused', async () => {
+    const blob = blobOf(Buffer.alloc(1000))
+    for (const [length, sent] of [
+      [999, 999],
+      [1001, 1001],
+      [undefined, 1001],
+      [undefined, 2_000_000],
+    ] as const) {
+      const remove = registry.fault((_request, response) => {
+        response.writeHead(200, length === undefined ? {} : { 'content-length': length }).end(Buffer.alloc(sent))
+        return true
+      })
+      await fails(download(blob), 'corrupt')
+      remove()
+    }
+  })
+
+  test('R-21 an encoded blob is refused', async () => {
+    const blob = blobOf(Buffer.from('{}'))
+    registry.fault((_request, response) => {
+      response.writeHead(200, { 'content-encoding': 'gzip' }).end('{}')
+      return true
+    })
+    await fails(download(blob), 'corrupt')
+    await fails(fetchBlob(connect(), blob, { signal, stallMs, maxBytes: 100 }), 'protocol')
+  })
+
+  test('a small blob is checked by size and digest', async () => {
+    const blob = blobOf(Buffer.from('{"a":1}'))
+    assert.equal((await fetchBlob(connect(), blob, { signal, stallMs, maxBytes: 100 })).toString(), '{"a":1}')
+    registry.fault((_request, response) => {
+      response.end('{"a":2}')
+      return true
+    })
+    await fails(fetchBlob(connect(), blob, { signal, stallMs, maxBytes: 100 }), 'corrupt')
+    await fails(fetchBlob(connect(), { ...blob, size: 5 }, { signal, stallMs, maxBytes: 100 }), 'protocol')
+    await assert.rejects(fetchBlob(connect(), { ...blob, size: 101 }, { signal, stallMs, maxBytes: 100 }), /larger than 100/)
+    assert.equal(sha256('x'), digestOf('x'))
+  })
+
+  test('R-25 secrets that come back are not shown', async () => {
+    registry.fault((request, response) => {
+      response.writeHead(403).end(`you sent ${request.headers.authorization} and secretpw\n\x1b[31m${'long '.repeat(100)}`)
+      return true
+    })
+    await assert.rejects(text(connect({ registryToken: 'tokentoken', password: 'secretpw', username: 'u' })), (err) => {
+      const all = explain(err)
+      assert.doesNotMatch(all, /tokentoken|secretpw|\x1b|\n/)
+      return all.length < 400
+    })
+  })
+
+  test('failures leave no connection behind', async () => {
+    registry.fault((_request, response) => {
+      response.writeHead(404).end('x'.repeat(100_000))
+      return true
+    })
+    const client = connect()
+    for (let i = 0; i < 50; i++) await assert.rejects(text(client))
+    assert.ok(registry.connections.size <= 2, `${registry.connections.size} connections`)
+    client.close()
+    const [socket] = registry.connections
+    if (socket && !socket.destroyed) await once(socket, 'close')
+    assert.equal(registry.connections.size, 0)
+  })
+})
