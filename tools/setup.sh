@@ -39,7 +39,9 @@ fi
 stamp=node_modules/.package-lock.json
 if [ ! -x node_modules/.bin/node ] || [ package-lock.json -nt $stamp ]; then
   say "installing Node and npm packages as package-lock.json pins them"
-  npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+  # Not npm ci: it wants an entry for every platform's optional package, and registries that mirror only some have no such lock file.
+  # Versions and checksums are the lock file's all the same, and it is not written.
+  npm install --no-save --ignore-scripts --no-audit --no-fund --loglevel=error
   touch $stamp
 fi
 
