@@ -128,7 +128,7 @@ test('a peer that reads no replies is not read either', async () => {
 
 test('output waits while the connection has enough to swallow', async () => {
   const { wire, client } = await spdyCommand()
-  wire.backlogBytes = 2_000_000
+  wire.backlogBytes = 300_000
   const stdout = client.streams.stdout
   assert.ok(stdout)
   let accepted = 0

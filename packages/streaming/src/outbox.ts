@@ -5,7 +5,7 @@ import type { Wire } from './wire.ts'
 /** The most one channel sends in a turn, so that bulk data does not hold up the others. */
 export const TURN_BYTES = 64 * 1024
 /** Output given to the connection but not yet taken by the kernel, for each session. */
-const BACKLOG_LIMIT_BYTES = 1024 * 1024
+const BACKLOG_LIMIT_BYTES = 256 * 1024
 
 export class Outbox {
   readonly #wire: Pick<Wire, 'backlogBytes'>

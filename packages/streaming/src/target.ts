@@ -36,7 +36,7 @@ export interface ClientStreams {
    * `pipeline` tells the two apart. May be destroyed when nobody wants input any more: the client is not disturbed.
    */
   readonly stdin: Readable | undefined
-  /** Writes wait for a client that reads slowly (some 1.2 MiB are held for a session). Destroyed with `canceled` when the client is gone. */
+  /** Writes wait for a client that reads slowly (some 450 KiB are held for a session). Destroyed with `canceled` when the client is gone. */
   readonly stdout: Writable | undefined
   readonly stderr: Writable | undefined
   /**
