@@ -1,6 +1,16 @@
 // The main job in one go: daemon up, a real image pulled from a registry, a pod with its network, a container, its log and state.
 import { spawn } from 'node:child_process'
-import { closeSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -75,7 +85,10 @@ async function startDaemon(place: Place): Promise<number> {
   mkdirSync(place.cniConfigDir, { recursive: true })
   // A machine that has a network configuration keeps it.
   if (readdirSync(place.cniConfigDir).length === 0) {
-    copyFileSync(join(repository, 'deploy/10-coracle.conflist'), join(place.cniConfigDir, '10-coracle.conflist'))
+    const network = JSON.parse(readFileSync(join(repository, 'deploy/10-coracle.conflist'), 'utf8'))
+    // Address leases of a passing demonstration pass with it.
+    if (place.temporary !== undefined) network.plugins[0].ipam.dataDir = join(place.temporary, 'leases')
+    writeFileSync(join(place.cniConfigDir, '10-coracle.conflist'), JSON.stringify(network, null, 2))
   }
   const log = openSync(place.log, 'a', 0o600)
   const flags = ['--root', place.root, '--state', place.state, '--socket', place.socket, '--cni-config-dir', place.cniConfigDir]
