@@ -5,6 +5,7 @@ import { createNamespacePins } from './namespaces.ts'
 import { createPaths } from './paths.ts'
 import { createProcesses } from './processes.ts'
 import { createSockets } from './socket/sockets.ts'
+import { createStats } from './stats/stats.ts'
 
 export interface HostOptions {
   /** Where the cgroup hierarchies are mounted. Default /sys/fs/cgroup. */
@@ -20,5 +21,6 @@ export function createHost(options: HostOptions = {}): Host {
     paths: createPaths(),
     processes: createProcesses(),
     sockets: createSockets(),
+    stats: createStats(options.cgroupRoot),
   }
 }

@@ -1,5 +1,6 @@
 // The one door to the kernel. Everything above is written against these interfaces and runs on fakes without root.
 import type { Mount } from '@coracle/oci-spec/mount'
+import type { Stats } from './stats/door.ts'
 
 export interface Host {
   readonly mounts: Mounts
@@ -8,6 +9,7 @@ export interface Host {
   readonly processes: Processes
   readonly paths: Paths
   readonly sockets: Sockets
+  readonly stats: Stats
 }
 
 export interface MountInfo {
@@ -221,7 +223,14 @@ export interface Paths {
   /** Removes a tree without following links or crossing mounts; rename-free, chattr not attempted. Absent: succeeds. A mount below: `failed_precondition`. */
   removeTree(path: string): Promise<void>
   /** Bytes and inodes used by a tree, by du's rules, in a killable process. */
-  diskUsage(path: string, signal: AbortSignal): Promise<{ readonly usedBytes: bigint; readonly inodes: bigint }>
+  diskUsage(path: string, signal: AbortSignal): Promise<DiskUsage>
+  /** The same of several trees, by path; one pair of processes for all. Trees that are not there are left out. */
+  diskUsages(paths: readonly string[], signal: AbortSignal): Promise<ReadonlyMap<string, DiskUsage>>
+}
+
+export interface DiskUsage {
+  readonly usedBytes: bigint
+  readonly inodes: bigint
 }
 
 /** Sockets that Node cannot open itself. */

@@ -5,3 +5,4 @@ export { capabilityNames, type HostFacts, type HostFactsOptions, kernelIsAtLeast
 export type * from './host.ts'
 export { type Finding, type PreflightOptions, preflight } from './preflight.ts'
 export { sendDatagram } from './socket/notify.ts'
+export type * from './stats/door.ts'

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs'
 import { CodedError, precondition } from '@coracle/base/errors'
 import { quote } from '@coracle/base/ids'
-import type { FileType, PathInfo, RunResult } from './host.ts'
+import type { DiskUsage, FileType, PathInfo, RunResult } from './host.ts'
 import { run, uncollected } from './spawn.ts'
 
 // More programs than this that are stuck in the kernel: no further ones are sent after them.
@@ -85,17 +85,25 @@ export async function makeDirectory(path: string, timeoutMs: number, signal: Abo
 const lastLine = (result: RunResult): string =>
   result.stderr.toString().trim().split('\n').at(-1) || `exit code ${result.exitCode}`
 
-export async function diskUsage(
-  path: string,
-  signal: AbortSignal,
-): Promise<{ readonly usedBytes: bigint; readonly inodes: bigint }> {
-  const measure = async (what: string): Promise<bigint> => {
-    const result = await tool({ name: 'du', args: ['-sx', what], timeoutMs: usageMs, signal, paths: [path] })
-    // Files that went away meanwhile are complained about, the sum is printed nevertheless.
-    const sum = /^(\d+)\t/.exec(result.stdout.toString())?.[1]
-    if (sum === undefined) throw precondition(`measure ${quote(path)}: ${lastLine(result)}`)
-    return BigInt(sum)
+export async function diskUsage(path: string, signal: AbortSignal): Promise<DiskUsage> {
+  const usage = (await diskUsages([path], signal)).get(path)
+  if (usage === undefined) throw precondition(`measure ${quote(path)}: it cannot be read`)
+  return usage
+}
+
+export async function diskUsages(paths: readonly string[], signal: AbortSignal): Promise<ReadonlyMap<string, DiskUsage>> {
+  if (paths.length === 0) return new Map()
+  const measure = async (what: string): Promise<ReadonlyMap<string, bigint>> => {
+    // Files that went away meanwhile are complained about, the sums are printed nevertheless.
+    const { stdout } = await tool({ name: 'du', args: ['-sx0', what], timeoutMs: usageMs, signal, paths })
+    return parseSums(stdout.toString())
   }
-  const [usedBytes, inodes] = await Promise.all([measure('--block-size=1'), measure('--inodes')])
-  return { usedBytes, inodes }
+  const [bytes, inodes] = await Promise.all([measure('--block-size=1'), measure('--inodes')])
+  return new Map([...bytes].map(([path, usedBytes]) => [path, { usedBytes, inodes: inodes.get(path) ?? 0n }]))
+}
+
+/** Records of `number TAB path NUL`, as du(1) prints them. */
+function parseSums(text: string): ReadonlyMap<string, bigint> {
+  const records = text.split('\0').map((record) => /^(\d+)\t(.*)$/s.exec(record))
+  return new Map(records.flatMap((match) => (match === null ? [] : [[match[2] ?? '', BigInt(match[1] ?? 0)] as const])))
 }

@@ -3,8 +3,10 @@ import { CodedError, precondition } from '@coracle/base/errors'
 import type {
   CgroupMode,
   Cgroups,
+  CgroupUsage,
   FileType,
   Host,
+  InterfaceCounters,
   MountInfo,
   Mounts,
   NamespacePins,
@@ -14,6 +16,7 @@ import type {
   RunRequest,
   RunResult,
   Sockets,
+  Stats,
 } from '@coracle/host'
 
 export interface FakeHostOptions {
@@ -39,6 +42,12 @@ export interface FakeHost extends Host {
   readonly propagation: Map<string, 'private' | 'shared' | 'slave'>
   /** Answers of `cgroups.oomKills`, by path. */
   readonly oomKills: Map<string, number>
+  /** Answers of `stats.usage`, by cgroup path. Default: no such cgroup. */
+  readonly usages: Map<string, CgroupUsage>
+  /** Answers of `stats.interfaces`, by path of the namespace. Default: none. */
+  readonly interfaces: Map<string, readonly InterfaceCounters[]>
+  /** Answers of `paths.diskUsages` in bytes, by path. */
+  readonly diskBytes: Map<string, bigint>
   /** As after a reboot: nothing that lives in the kernel is left, and the boot id is another. */
   reboot(): void
 }
@@ -52,6 +61,9 @@ class World {
   readonly files: FakeHost['files'] = new Map()
   readonly propagation: FakeHost['propagation'] = new Map()
   readonly oomKills = new Map<string, number>()
+  readonly usages = new Map<string, CgroupUsage>()
+  readonly interfaces = new Map<string, readonly InterfaceCounters[]>()
+  readonly diskBytes = new Map<string, bigint>()
   readonly failures = new Map<string, Error[]>()
   boots = 1
   lastId = 1
@@ -82,6 +94,9 @@ export function createFakeHost(options: FakeHostOptions = {}): FakeHost {
     files: world.files,
     propagation: world.propagation,
     oomKills: world.oomKills,
+    usages: world.usages,
+    interfaces: world.interfaces,
+    diskBytes: world.diskBytes,
     reboot() {
       for (const held of [world.pins, world.mountTargets, world.cgroups, world.living]) held.clear()
       world.boots++
@@ -92,6 +107,7 @@ export function createFakeHost(options: FakeHostOptions = {}): FakeHost {
     processes: fakeProcesses(world, options),
     paths: fakePaths(world),
     sockets: fakeSockets(),
+    stats: fakeStats(world),
   }
 }
 
@@ -250,7 +266,11 @@ function fakePaths(world: World): Paths {
       if (mounted !== undefined) throw precondition(`${mounted} must not be removed: something is mounted there`)
       for (const file of [...world.files.keys()]) if (isBelow(file, path)) world.files.delete(file)
     },
-    diskUsage: async () => ({ usedBytes: 0n, inodes: 0n }),
+    diskUsage: async (path) => ({ usedBytes: world.diskBytes.get(path) ?? 0n, inodes: 0n }),
+    async diskUsages(paths) {
+      world.call('paths.diskUsages', paths.join(' '))
+      return new Map(paths.map((path) => [path, { usedBytes: world.diskBytes.get(path) ?? 0n, inodes: 1n }]))
+    },
   }
 }
 
@@ -259,4 +279,18 @@ function fakeSockets(): Sockets {
     throw new CodedError('unavailable', 'sockets need a real host')
   }
   return { connectSeqpacket: refuse, receiveFd: refuse, setTerminalSize() {} }
+}
+
+function fakeStats(world: World): Stats {
+  return {
+    usage: (path) => world.usages.get(path),
+    details: () => ({
+      ...{ cpuUserNs: 0, cpuSystemNs: 0, periods: 0, throttledPeriods: 0, throttledNs: 0 },
+      ...{ cpuPeriodUs: 100_000, cpuQuotaUs: 0, cpuShares: 1024, memoryFailures: 0, memoryMaxUsageBytes: 0 },
+      ...{ kernelBytes: 0, softLimitBytes: 0, tasksMax: 0, oomKills: 0, hugePages: [], devices: [] },
+    }),
+    interfaces: (path) => world.interfaces.get(path) ?? [],
+    processCounts: (path) => ({ processes: world.cgroups.get(path)?.size ?? 0, fileDescriptors: 0, sockets: 0 }),
+    openFilesLimit: () => undefined,
+  }
 }

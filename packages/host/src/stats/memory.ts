@@ -1,0 +1,53 @@
+// Memory of a cgroup (Documentation/admin-guide/cgroup-v1/memory.rst, cgroup-v2.rst).
+import type { Hierarchy } from '../cgroup/layout.ts'
+import type { MemoryUse } from './door.ts'
+import { flatKeyed, readNumber, readSmall } from './read-small.ts'
+
+/** Limits of cgroup v1 from here on mean none: the kernel rounds its greatest number down to a page. */
+const unlimited = 2 ** 60
+
+export const limitOf = (value: number | undefined): number | undefined =>
+  value === undefined || value >= unlimited ? undefined : value
+
+/** Undefined when the cgroup does not exist. */
+export function readMemory(hierarchy: Hierarchy, directory: string): MemoryUse | undefined {
+  const text = readSmall(`${directory}/memory.stat`)
+  if (text === undefined) return undefined
+  const stat = flatKeyed(text)
+  return hierarchy.version === 1 ? legacyMemory(directory, stat) : unifiedMemory(directory, stat)
+}
+
+function legacyMemory(directory: string, stat: (name: string) => number): MemoryUse {
+  const usageBytes = readNumber(`${directory}/memory.usage_in_bytes`) ?? 0
+  const limitBytes = limitOf(readNumber(`${directory}/memory.limit_in_bytes`))
+  const both = limitBytes === undefined ? undefined : limitOf(readNumber(`${directory}/memory.memsw.limit_in_bytes`))
+  return {
+    usageBytes,
+    workingSetBytes: Math.max(usageBytes - stat('total_inactive_file'), 0),
+    rssBytes: stat('total_rss'),
+    cacheBytes: stat('total_cache'),
+    mappedFileBytes: stat('total_mapped_file'),
+    pageFaults: stat('total_pgfault'),
+    majorPageFaults: stat('total_pgmajfault'),
+    swapBytes: stat('total_swap'),
+    limitBytes,
+    swapLimitBytes: both === undefined || limitBytes === undefined ? undefined : Math.max(both - limitBytes, 0),
+  }
+}
+
+function unifiedMemory(directory: string, stat: (name: string) => number): MemoryUse {
+  // The root has no memory.current.
+  const usageBytes = readNumber(`${directory}/memory.current`) ?? stat('anon') + stat('file')
+  return {
+    usageBytes,
+    workingSetBytes: Math.max(usageBytes - stat('inactive_file'), 0),
+    rssBytes: stat('anon'),
+    cacheBytes: stat('file'),
+    mappedFileBytes: stat('file_mapped'),
+    pageFaults: stat('pgfault'),
+    majorPageFaults: stat('pgmajfault'),
+    swapBytes: readNumber(`${directory}/memory.swap.current`) ?? 0,
+    limitBytes: limitOf(readNumber(`${directory}/memory.max`)),
+    swapLimitBytes: limitOf(readNumber(`${directory}/memory.swap.max`)),
+  }
+}
