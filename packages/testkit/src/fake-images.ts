@@ -1,0 +1,84 @@
+// Images in memory, with root file systems that are plain directories. It outlives the services that use it, as a disk does.
+import { mkdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { notFound } from '@coracle/base/errors'
+import type { Image, Images } from '@coracle/image'
+import type { ImageId } from '@coracle/oci-spec/digest'
+
+export interface FakeImages extends Images {
+  /** `createRootfs KEY`, in order. */
+  readonly calls: readonly string[]
+  /** Keys of root file systems that are mounted. */
+  readonly mounted: ReadonlySet<string>
+  /** The next call with this name throws. */
+  failNext(call: 'createRootfs' | 'unmountRootfs' | 'removeRootfs', error: Error): void
+  /** As after a reboot: nothing is mounted. */
+  reboot(): void
+}
+
+/** One image named `name`, there from the start; root file systems are made below `directory`. */
+export function createFakeImages(directory: string, name: string): FakeImages {
+  const calls: string[] = []
+  const keys = new Set<string>()
+  const mounted = new Set<string>()
+  const failures = new Map<string, Error>()
+  const image = fakeImage(name)
+  const pathOf = (key: string) => join(directory, key)
+  const enter = async (call: string, key: string) => {
+    calls.push(`${call} ${key}`)
+    await null
+    const failure = failures.get(call)
+    failures.delete(call)
+    if (failure !== undefined) throw failure
+  }
+  const find = (wanted: string) => (wanted === name || wanted === image.id ? image : undefined)
+  const usage = async () => ({ mountpoint: directory, usedBytes: 0n, inodesUsed: 0n })
+  return {
+    calls,
+    mounted,
+    failNext: (call, error) => failures.set(call, error),
+    reboot: () => mounted.clear(),
+    pull: async () => image,
+    list: () => [image],
+    find,
+    remove: async () => {},
+    setPinned: () => {},
+    async createRootfs(key, id) {
+      await enter('createRootfs', key)
+      if (find(id) === undefined) throw notFound(`image ${id}`)
+      keys.add(key)
+      mounted.add(key)
+      mkdirSync(pathOf(key), { recursive: true })
+      return { path: pathOf(key) }
+    },
+    async unmountRootfs(key) {
+      await enter('unmountRootfs', key)
+      mounted.delete(key)
+    },
+    async removeRootfs(key) {
+      await enter('removeRootfs', key)
+      mounted.delete(key)
+      keys.delete(key)
+      rmSync(pathOf(key), { recursive: true, force: true })
+    },
+    writableLayer: pathOf,
+    rootfsKeys: () => [...keys],
+    imageUsage: usage,
+    containerUsage: usage,
+    recover: async () => {},
+    close: async () => {},
+  }
+}
+
+function fakeImage(name: string): Image {
+  return {
+    // A digest by its shape; nothing is hashed.
+    id: `sha256:${'1'.repeat(64)}` as ImageId,
+    ...{ tags: [name], digests: [], sizeBytes: 1, pinned: false, rawConfig: '{}' },
+    config: {
+      platform: { os: 'linux', architecture: 'amd64' },
+      ...{ user: '', env: [], entrypoint: [], cmd: ['/bin/true'], workingDir: '', stopSignal: '' },
+      ...{ volumes: [], labels: new Map(), diffIds: [] },
+    },
+  }
+}
