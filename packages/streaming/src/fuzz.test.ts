@@ -49,7 +49,7 @@ function spdyCapture(): Buffer {
 function webSocketFrame(kind: number, payload: Buffer): Buffer {
   const header = Buffer.from([0x80 | kind, 0x80 | payload.length, 1, 2, 3, 4])
   const masked = Buffer.from(payload)
-  applyMask(masked, header, 2, 0)
+  applyMask(masked, header.subarray(2), 0)
   return Buffer.concat([header, masked])
 }
 

@@ -3,7 +3,7 @@ import type { CodedError } from '@coracle/base/errors'
 import { sessionGone } from './channel.ts'
 import { forwardConnection } from './port-forward.ts'
 import { rstStatus } from './spdy/frames.ts'
-import { type SpdyLimits, SpdySession } from './spdy/session.ts'
+import { type SpdyOptions, SpdySession } from './spdy/session.ts'
 import type { SpdyStream } from './spdy/stream.ts'
 import type { StreamPortForwardRequest, StreamTarget } from './target.ts'
 import type { Wire } from './wire.ts'
@@ -13,7 +13,8 @@ export const portForwardProtocol = 'portforward.k8s.io'
 const MAX_CONNECTIONS = 4096
 
 /** Two streams a connection. A stalled one holds at most its window, so that it takes 32 of them to stop a well-behaved session. */
-export const portForwardLimits: SpdyLimits = {
+export const portForwardSession: SpdyOptions = {
+  role: 'server',
   maxStreams: 2 * MAX_CONNECTIONS,
   streamWindowBytes: 256 * 1024,
   intakeBytes: 8 * 1024 * 1024,
@@ -40,7 +41,7 @@ export async function servePortForwardSpdy(
   const over = Promise.withResolvers<CodedError>()
   const pairs = new Map<string, HalfPair>()
   const connections = new Set<SpdyStream>()
-  const session: SpdySession = new SpdySession(wire, 'server', portForwardLimits, {
+  const session: SpdySession = new SpdySession(wire, portForwardSession, {
     accept: (stream) => acceptStream(stream, pairs, { options, target, session, connections }),
     closed(reason) {
       for (const { timer } of pairs.values()) clearTimeout(timer)

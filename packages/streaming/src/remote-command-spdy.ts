@@ -3,7 +3,7 @@ import { type CodedError, failed } from '@coracle/base/errors'
 import { timeoutError } from '@coracle/base/signals'
 import { sessionGone } from './channel.ts'
 import { commandClient, type RemoteCommandClient, sessionLife } from './remote-command.ts'
-import { type SpdyLimits, SpdySession } from './spdy/session.ts'
+import { type SpdyOptions, SpdySession } from './spdy/session.ts'
 import type { SpdyStream } from './spdy/stream.ts'
 import type { StdioSelection } from './target.ts'
 import type { Wire } from './wire.ts'
@@ -11,7 +11,12 @@ import type { Wire } from './wire.ts'
 /** In the order of our liking; `` is a client of before the negotiation, which means v1. */
 export const spdyCommandProtocols = ['v4.channel.k8s.io', 'v3.channel.k8s.io', 'v2.channel.k8s.io', 'channel.k8s.io'] as const
 
-export const commandLimits: SpdyLimits = { maxStreams: 8, streamWindowBytes: 512 * 1024, intakeBytes: 1024 * 1024 }
+const commandSession: SpdyOptions = {
+  role: 'server',
+  maxStreams: 8,
+  streamWindowBytes: 512 * 1024,
+  intakeBytes: 1024 * 1024,
+}
 
 export interface CommandOptions {
   readonly selection: StdioSelection
@@ -25,7 +30,7 @@ export async function acceptSpdyCommand(wire: Wire, options: CommandOptions): Pr
   const streams = new Map<string, SpdyStream>()
   const wanted = expectedTypes(options.selection)
   const complete = Promise.withResolvers<void>()
-  const session = new SpdySession(wire, 'server', commandLimits, {
+  const session = new SpdySession(wire, commandSession, {
     accept(stream) {
       const type = (stream.headers.get('streamtype') ?? '').toLowerCase()
       if (type === '' || streams.has(type)) return false

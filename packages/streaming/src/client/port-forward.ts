@@ -2,7 +2,7 @@
 import type { Readable, Writable } from 'node:stream'
 import { CodedError, precondition } from '@coracle/base/errors'
 import { type Channel, sessionGone } from '../channel.ts'
-import { portForwardLimits, portForwardProtocol } from '../port-forward-spdy.ts'
+import { portForwardProtocol, portForwardSession } from '../port-forward-spdy.ts'
 import { tunnelProtocol, webSocketForwardProtocols } from '../port-forward-websocket.ts'
 import { SpdySession } from '../spdy/session.ts'
 import { ChannelSession } from '../websocket/channels.ts'
@@ -48,7 +48,7 @@ export async function connectPortForward(url: string, options: PortForwardConnec
   }
   if (options.transport === 'tunnel') {
     const { wire, protocol } = await upgradeToWebSocket(url, [tunnelProtocol], options)
-    return overSpdy(tunnelWire(new WebSocketConnection(wire, 'client', portForwardLimits.intakeBytes)), protocol)
+    return overSpdy(tunnelWire(new WebSocketConnection(wire, 'client', portForwardSession.intakeBytes)), protocol)
   }
   return await overChannels(url, options)
 }
@@ -57,8 +57,7 @@ function overSpdy(wire: Wire, protocol: string): PortForwardConnection {
   const closed = Promise.withResolvers<string>()
   const session = new SpdySession(
     wire,
-    'client',
-    { ...portForwardLimits, maxStreams: 0 },
+    { ...portForwardSession, role: 'client', maxStreams: 0 },
     { accept: () => false, closed: closed.resolve },
   )
   session.start()
@@ -111,7 +110,7 @@ async function overChannels(url: string, options: PortForwardConnectOptions): Pr
     wire.destroy()
     throw sessionGone(`server chose the unknown protocol ${protocol}`)
   }
-  const connection = new WebSocketConnection(wire, 'client', portForwardLimits.intakeBytes)
+  const connection = new WebSocketConnection(wire, 'client', portForwardSession.intakeBytes)
   const session = new ChannelSession(connection, known)
   const unused = (options.ports ?? []).map((port, index) => {
     const data = session.channel(index * 2, PORT_BYTES)

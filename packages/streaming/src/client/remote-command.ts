@@ -6,7 +6,7 @@ import { type Channel, sessionGone } from '../channel.ts'
 import { parseStatusMessage, type ReportedEnd } from '../exit-status.ts'
 import { spdyCommandProtocols } from '../remote-command-spdy.ts'
 import { commandChannel, webSocketCommandProtocols } from '../remote-command-websocket.ts'
-import { type SpdyLimits, SpdySession } from '../spdy/session.ts'
+import { type SpdyOptions, SpdySession } from '../spdy/session.ts'
 import type { StdioSelection, TerminalSize } from '../target.ts'
 import { ChannelSession } from '../websocket/channels.ts'
 import { WebSocketConnection } from '../websocket/connection.ts'
@@ -40,7 +40,14 @@ export interface CommandConnection {
   close(): void
 }
 
-const limits: SpdyLimits = { maxStreams: 0, streamWindowBytes: 1024 * 1024, intakeBytes: 2 * 1024 * 1024 }
+const INTAKE_BYTES = 2 * 1024 * 1024
+
+const spdyOptions: SpdyOptions = {
+  role: 'client',
+  maxStreams: 0,
+  streamWindowBytes: INTAKE_BYTES / 2,
+  intakeBytes: INTAKE_BYTES,
+}
 
 /** Connects to the URL of an Exec reply. Throws by HTTP status, see `upgradeToSpdy`. */
 export async function connectExec(url: string, options: CommandConnectOptions): Promise<CommandConnection> {
@@ -53,7 +60,7 @@ export const connectAttach = connectExec
 async function connectSpdy(url: string, options: CommandConnectOptions): Promise<CommandConnection> {
   const { selection } = options
   const { wire, protocol } = await upgradeToSpdy(url, options.protocols ?? spdyCommandProtocols, options)
-  const session = new SpdySession(wire, 'client', limits, {
+  const session = new SpdySession(wire, spdyOptions, {
     accept: () => false,
     closed: () => undefined,
   })
@@ -97,7 +104,7 @@ async function connectWebSocket(url: string, options: CommandConnectOptions): Pr
     wire.destroy()
     throw sessionGone(`server chose the unknown protocol ${protocol}`)
   }
-  const connection = new WebSocketConnection(wire, 'client', limits.intakeBytes)
+  const connection = new WebSocketConnection(wire, 'client', INTAKE_BYTES)
   const session = new ChannelSession(connection, known)
   const open = (key: number, wanted: boolean): Channel | undefined => (wanted ? session.channel(key) : undefined)
   const channels = {

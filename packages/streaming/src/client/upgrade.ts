@@ -27,8 +27,8 @@ const CLIENT_IDLE_MS = 24 * 3600 * 1000
 
 /** Throws `not_found`, `permission_denied`, … by the HTTP status, and `unavailable` when nothing answers. */
 export async function upgradeToSpdy(url: string, protocols: readonly string[], options: ConnectOptions): Promise<Upgraded> {
-  const answer = await upgrade(url, 'POST', options, {
-    Connection: 'Upgrade',
+  const answer = await upgrade(url, options, {
+    method: 'POST',
     Upgrade: 'SPDY/3.1',
     ...(protocols.length > 0 && { 'X-Stream-Protocol-Version': protocols.join(', ') }),
   })
@@ -38,8 +38,8 @@ export async function upgradeToSpdy(url: string, protocols: readonly string[], o
 /** As `upgradeToSpdy`. */
 export async function upgradeToWebSocket(url: string, protocols: readonly string[], options: ConnectOptions): Promise<Upgraded> {
   const key = randomBytes(16).toString('base64')
-  const answer = await upgrade(url, 'GET', options, {
-    Connection: 'Upgrade',
+  const answer = await upgrade(url, options, {
+    method: 'GET',
     Upgrade: 'websocket',
     'Sec-WebSocket-Version': '13',
     'Sec-WebSocket-Key': key,
@@ -59,9 +59,8 @@ interface Answer {
 
 async function upgrade(
   url: string,
-  method: 'GET' | 'POST',
   options: ConnectOptions,
-  headers: Readonly<Record<string, string>>,
+  { method, ...headers }: { readonly method: 'GET' | 'POST' } & Readonly<Record<string, string>>,
 ): Promise<Answer> {
   const { protocol } = new URL(url)
   if (protocol !== 'http:' && protocol !== 'https:') throw invalid(`stream url has scheme ${protocol}, expected http or https`)
@@ -69,7 +68,7 @@ async function upgrade(
   const open = protocol === 'https:' ? tlsRequest : plainRequest
   const request = open(url, {
     method,
-    headers: { ...options.headers, ...headers },
+    headers: { ...options.headers, Connection: 'Upgrade', ...headers },
     agent: false,
     ...(options.ca !== undefined && { ca: options.ca }),
     rejectUnauthorized: options.insecure !== true,

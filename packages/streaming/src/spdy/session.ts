@@ -11,7 +11,8 @@ import { HeaderDeflater, HeaderInflater, type Headers } from './header-block.ts'
 import { SpdyParser } from './parser.ts'
 import { SpdyStream } from './stream.ts'
 
-export interface SpdyLimits {
+export interface SpdyOptions {
+  readonly role: 'client' | 'server'
   /** Peer-opened streams at one time; more are refused. */
   readonly maxStreams: number
   /** Receive window of each stream. */
@@ -37,7 +38,7 @@ const LINGER_MS = 5_000
 
 export class SpdySession {
   readonly #wire: Wire
-  readonly #limits: SpdyLimits
+  readonly #options: SpdyOptions
   readonly #handler: SpdyHandler
   readonly #client: boolean
   readonly #parser = new SpdyParser({
@@ -59,15 +60,15 @@ export class SpdySession {
   #closed = false
   #finishTimer: NodeJS.Timeout | undefined
 
-  constructor(wire: Wire, role: 'client' | 'server', limits: SpdyLimits, handler: SpdyHandler) {
+  constructor(wire: Wire, options: SpdyOptions, handler: SpdyHandler) {
     this.#wire = wire
-    this.#limits = limits
+    this.#options = options
     this.#handler = handler
-    this.#client = role === 'client'
+    this.#client = options.role === 'client'
     this.#nextStreamId = this.#pingId = this.#client ? 1 : 2
-    this.#flow = new Flow(limits, (id, delta) => this.#wire.write([frames.windowUpdate(id, delta)]))
+    this.#flow = new Flow(options, (id, delta) => this.#wire.write([frames.windowUpdate(id, delta)]))
     this.#outbox = new Outbox(wire, (channel) => this.#send(channel))
-    this.#intake = new Intake(wire, limits.intakeBytes, () => this.#sendPing())
+    this.#intake = new Intake(wire, options.intakeBytes, () => this.#sendPing())
     this.#owner = {
       ready: (channel) => this.#outbox.add(channel),
       consumed: (channel, bytes) => this.#onConsumed(channel, bytes),
@@ -77,8 +78,8 @@ export class SpdySession {
 
   /** Begins to read. Separate from the constructor so that the handler can know the session. */
   start(): void {
-    const grown = this.#limits.intakeBytes - frames.DEFAULT_WINDOW_BYTES
-    this.#wire.write([frames.settings(this.#limits.streamWindowBytes), ...(grown > 0 ? [frames.windowUpdate(0, grown)] : [])])
+    const grown = this.#options.intakeBytes - frames.DEFAULT_WINDOW_BYTES
+    this.#wire.write([frames.settings(this.#options.streamWindowBytes), ...(grown > 0 ? [frames.windowUpdate(0, grown)] : [])])
     this.#wire.start({
       data: (chunk) => this.#onChunk(chunk),
       drain: () => {
@@ -127,7 +128,7 @@ export class SpdySession {
   }
 
   #newStream(id: number, headers: Headers): SpdyStream {
-    const stream = new SpdyStream(id, headers, new Channel(id, this.#owner), this.#flow.initialWindow)
+    const stream = new SpdyStream({ id, headers, channel: new Channel(id, this.#owner), sendWindow: this.#flow.initialWindow })
     this.#streams.set(id, stream)
     return stream
   }
@@ -228,7 +229,7 @@ export class SpdySession {
     if (!this.#isPeers(id) || id <= this.#lastPeerStreamId)
       throw invalid(`spdy stream id ${id} is not above the last one or not the peer's`)
     this.#lastPeerStreamId = id
-    if (this.#peerStreams >= this.#limits.maxStreams || this.#finishTimer !== undefined) {
+    if (this.#peerStreams >= this.#options.maxStreams || this.#finishTimer !== undefined) {
       this.#refuse(id)
       return
     }

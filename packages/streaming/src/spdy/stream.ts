@@ -18,11 +18,11 @@ export class SpdyStream {
   remoteEnded = false
   readonly #reply = Promise.withResolvers<Headers>()
 
-  constructor(id: number, headers: Headers, channel: Channel, sendWindow: number) {
-    this.id = id
-    this.headers = headers
-    this.channel = channel
-    this.sendWindow = sendWindow
+  constructor(init: Pick<SpdyStream, 'id' | 'headers' | 'channel' | 'sendWindow'>) {
+    this.id = init.id
+    this.headers = init.headers
+    this.channel = init.channel
+    this.sendWindow = init.sendWindow
     this.#reply.promise.catch(() => undefined)
   }
 

@@ -144,8 +144,9 @@ export class WebSocketConnection {
     }
     // Section 5.3: a client masks with fresh random bytes, in a copy, since the parts are not ours.
     const payload = Buffer.concat(parts, length)
-    randomFillSync(header, header.length - 4)
-    applyMask(payload, header, header.length - 4, 0)
+    const mask = header.subarray(header.length - 4)
+    randomFillSync(mask)
+    applyMask(payload, mask, 0)
     this.#wire.write([header, payload])
   }
 }

@@ -20,6 +20,7 @@ export class WebSocketParser {
   readonly #masked: boolean
   /** At most 2 bytes, 8 of length, 4 of mask. */
   readonly #header = Buffer.alloc(14)
+  readonly #mask = Buffer.alloc(4)
   #headerFilled = 0
   #headerNeeded = 2
   #inFrame = false
@@ -97,6 +98,7 @@ export class WebSocketParser {
     this.#offset = 0
     this.#left = length
     this.#inFrame = true
+    if (this.#masked) this.#header.copy(this.#mask, 0, this.#headerNeeded - 4)
     this.#controlPayload = this.#opcode >= 8 ? Buffer.alloc(length) : undefined
     if (length === 0) this.#endOfPiece(empty)
   }
@@ -104,7 +106,7 @@ export class WebSocketParser {
   #takePayload(chunk: Buffer, at: number): number {
     const end = Math.min(chunk.length, at + this.#left)
     const piece = chunk.subarray(at, end)
-    if (this.#masked) applyMask(piece, this.#header, this.#headerNeeded - 4, this.#offset)
+    if (this.#masked) applyMask(piece, this.#mask, this.#offset)
     this.#left -= piece.length
     this.#endOfPiece(piece)
     this.#offset += piece.length
@@ -141,9 +143,9 @@ export class WebSocketParser {
 
 const empty = Buffer.alloc(0)
 
-/** XORs `data` in place with the four mask bytes at `header[maskAt]`; `offset` is where `data` lies in its frame. */
-export function applyMask(data: Buffer, header: Buffer, maskAt: number, offset: number): void {
-  const mask = (index: number): number => header[maskAt + ((offset + index) & 3)] as number // maskAt + 3 < header.length
+/** XORs `data` in place with the four bytes of `mask`; `offset` is where `data` lies in its frame. */
+export function applyMask(data: Buffer, maskBytes: Buffer, offset: number): void {
+  const mask = (index: number): number => maskBytes[(offset + index) & 3] as number // four bytes
   // Up to the next 4-byte boundary of memory one by one, then words: the loop is what limits upload speed.
   const head = Math.min(data.length, (4 - (data.byteOffset & 3)) & 3)
   for (let i = 0; i < head; i++) data[i] = (data[i] as number) ^ mask(i)
