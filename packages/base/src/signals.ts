@@ -18,6 +18,8 @@ export function within(signal: AbortSignal, ms: number): AbortSignal {
 
 /** Settles as `work`, or rejects with the signal's reason as soon as it aborts (the work itself goes on). */
 export async function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  // The work may fail when nobody waits for it any more: that must not end the process.
+  work.catch(() => {})
   signal.throwIfAborted()
   const { promise, reject } = Promise.withResolvers<never>()
   const onAbort = () => reject(signal.reason)
