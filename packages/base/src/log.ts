@@ -1,5 +1,6 @@
 // Structured logs: one line an event, fields not prose. JSON lines for machines, colours on a terminal.
 import { AsyncLocalStorage } from 'node:async_hooks'
+import { explain } from './errors.ts'
 
 export const logLevels = ['error', 'warn', 'info', 'debug'] as const
 export type LogLevel = (typeof logLevels)[number]
@@ -56,7 +57,7 @@ function prettyLine(level: LogLevel, room: string, message: string, fields: LogF
     .filter(([, value]) => value !== undefined)
     .map(
       ([key, value]) =>
-        `\x1b[2m${key}=\x1b[0m${typeof value === 'string' && /^[^\s"]+$/.test(value) ? value : JSON.stringify(value, plain)}`,
+        `\x1b[2m${key}=\x1b[0m${typeof value === 'string' && /^[!#-~]+$/.test(value) ? value : JSON.stringify(value, plain)}`,
     )
   const time = new Date().toISOString().slice(11, 23)
   return `\x1b[2m${time}\x1b[0m ${colours[level]}${level.padEnd(5)}\x1b[0m ${room}: ${message} ${pairs.join(' ')}\n`
@@ -64,6 +65,7 @@ function prettyLine(level: LogLevel, room: string, message: string, fields: LogF
 
 function plain(_key: string, value: unknown): unknown {
   if (typeof value === 'bigint') return value.toString()
-  if (value instanceof Error) return value.message
+  // The reason is mostly at the end of the chain.
+  if (value instanceof Error) return explain(value)
   return value
 }
