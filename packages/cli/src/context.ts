@@ -68,12 +68,14 @@ export function createContext(options: {
   }
 }
 
-/** The user pressed Ctrl-C (or sent SIGTERM). Exit code 130 or 143, as shells expect. */
+const exitCodes = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const
+
+/** The user pressed Ctrl-C (or sent SIGTERM, or closed the terminal). The exit code is the one that shells expect. */
 export class Interrupted extends Error {
   override readonly name = 'AbortError'
   readonly exitCode: number
-  constructor(signalName: 'SIGINT' | 'SIGTERM') {
+  constructor(signalName: keyof typeof exitCodes) {
     super('interrupted')
-    this.exitCode = signalName === 'SIGINT' ? 130 : 143
+    this.exitCode = exitCodes[signalName]
   }
 }

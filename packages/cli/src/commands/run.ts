@@ -19,6 +19,7 @@ export const command = defineCommand({
   stopAtOperand: true,
   examples: [
     'coracle run --rm busybox:1 echo hello',
+    'coracle run --rm -it busybox:1 sh',
     'coracle run -d --name web -p 8080:80 -v ./site:/usr/share/nginx/html:ro nginx:1',
     'coracle run --rm -e LEVEL=debug -m 256m --cpus 0.5 registry.example.org/job:2 --once',
     'coracle run container.json pod.json',

@@ -81,6 +81,7 @@ function containerConfig(
   labels: Record<string, string>,
 ): ContainerConfig {
   const entrypoint = options.entrypoint === undefined || options.entrypoint === '' ? [] : [options.entrypoint]
+  const terminal = options.tty ? [{ key: 'TERM', value: 'xterm' }] : []
   const variables = options.env.map((text) => parseVariable(text, environment)).filter((variable) => variable !== undefined)
   return create(ContainerConfigSchema, {
     metadata: { name, attempt: 0 },
@@ -88,10 +89,14 @@ function containerConfig(
     command: entrypoint,
     args: [...command],
     workingDir: options.workdir ?? '',
-    envs: variables.map(({ key, value }) => ({ key, value: Buffer.from(value) })),
+    envs: [...terminal, ...variables].map(({ key, value }) => ({ key, value: Buffer.from(value) })),
     mounts: options.volume.map(parseVolume),
     labels: { ...labels, 'io.kubernetes.container.name': name },
     logPath: '0.log',
+    stdin: options.interactive,
+    // With the first session gone nobody is left who could type: the program is told.
+    stdinOnce: options.interactive && !options.detach,
+    tty: options.tty,
     linux: { resources: resources(options), securityContext: security(options) },
   })
 }

@@ -1,9 +1,18 @@
 import type { OptionValues } from '../options.ts'
 import { credentialOptions } from '../pull/credentials.ts'
+import { DEFAULT_DETACH_KEYS } from '../stream/detach-keys.ts'
+import { streamOptions } from '../stream/options.ts'
 
 const { creds } = credentialOptions
 
 export const runOptions = {
+  interactive: { kind: 'flag', short: 'i', help: 'pass standard input' },
+  tty: { kind: 'flag', short: 't', help: 'give it a terminal' },
+  'detach-keys': {
+    kind: 'string',
+    value: 'KEYS',
+    help: `with -it: leave it running when typed (default ${DEFAULT_DETACH_KEYS})`,
+  },
   detach: { kind: 'flag', short: 'd', help: 'leave it running and print its id' },
   rm: { kind: 'flag', help: 'remove pod and log when the command has ended' },
   name: { kind: 'string', value: 'NAME', help: 'name of pod and container (default: made from the image)' },
@@ -28,6 +37,7 @@ export const runOptions = {
   'no-pull': { kind: 'flag', help: 'the same as --pull never' },
   quiet: { kind: 'flag', short: 'q', help: 'no progress while pulling' },
   creds,
+  ...streamOptions,
 } as const
 
 export type RunOptions = OptionValues<typeof runOptions>

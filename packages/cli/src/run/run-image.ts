@@ -7,6 +7,7 @@ import type { Context } from '../context.ts'
 import { printLog } from '../logs/print-log.ts'
 import { readLog } from '../logs/read-log.ts'
 import { pullImage } from '../pull/pull-image.ts'
+import { DEFAULT_DETACH_KEYS, parseDetachKeys } from '../stream/detach-keys.ts'
 import { UsageError } from '../usage-error.ts'
 import { buildConfigs, NAMESPACE, type RunConfigs } from './config.ts'
 import type { RunOptions } from './options.ts'
@@ -18,6 +19,7 @@ type Running = { readonly podSandboxId: string; readonly containerId: string; re
 
 export async function runImage(context: Context, options: RunOptions, words: readonly string[]): Promise<number> {
   const [image = '', ...command] = words
+  const detachKeys = parseDetachKeys(options['detach-keys'] ?? DEFAULT_DETACH_KEYS)
   if (options.detach && options.rm) throw new UsageError('--rm needs the command in the foreground: it cannot go with --detach')
   const configs = buildConfigs({
     options,
@@ -30,12 +32,28 @@ export async function runImage(context: Context, options: RunOptions, words: rea
   for (const { hostPath } of configs.container.mounts) await requirePath(hostPath)
   if (options.name !== undefined) await requireFreeName(context, options.name)
   await ensureImage(context, options, image)
-  const running = await start(context, options, configs)
+  const running = await create(context, options, configs)
+  if (!options.detach && (options.interactive || options.tty))
+    return await runInteractive(context, { options, running, detachKeys })
+  await orDiscard(context, running, () => context.runtime.startContainer({ containerId: running.containerId }))
   if (options.detach) {
     context.out.line(running.containerId)
     return 0
   }
   return await follow(context, options, running)
+}
+
+type Interactive = { readonly options: RunOptions; readonly running: Running; readonly detachKeys: Buffer }
+
+async function runInteractive(context: Context, { options, running, detachKeys }: Interactive): Promise<number> {
+  const { interactive: stdin, tty } = options
+  const { runAttached } = await import('../stream/run-attached.ts')
+  const request = { containerId: running.containerId, stdin, tty, stream: options, detachKeys }
+  const end = await orDiscard(context, running, () => runAttached(context, request))
+  if (end.kind === 'ended') return await finish(context, options, running)
+  const name = running.configs.pod.metadata?.name ?? ''
+  context.err.line(`\ncoracle: left ${name} running: coracle attach -it ${name} comes back, coracle rmp -f ${name} ends it`)
+  return 0
 }
 
 async function requirePath(hostPath: string): Promise<void> {
@@ -65,19 +83,28 @@ async function ensureImage(context: Context, options: RunOptions, image: string)
   await pullImage(context, { image, credentials, quiet: options.quiet })
 }
 
-/** Pod, container, start. What was made before a failure is removed again. */
-async function start(context: Context, options: RunOptions, configs: RunConfigs): Promise<Running> {
+/** Pod and container. What was made before a failure is removed again. */
+async function create(context: Context, options: RunOptions, configs: RunConfigs): Promise<Running> {
   const { runtime } = context
   const { pod, container } = configs
   const interrupted = context.interruption()
   interrupted.throwIfAborted()
   const { podSandboxId } = await runtime.runPodSandbox({ config: pod, runtimeHandler: options.runtime ?? '' })
-  try {
+  return await orDiscard(context, { podSandboxId, configs }, async () => {
     interrupted.throwIfAborted()
     const { containerId } = await runtime.createContainer({ podSandboxId, config: container, sandboxConfig: pod })
     interrupted.throwIfAborted()
-    await runtime.startContainer({ containerId })
     return { podSandboxId, containerId, configs }
+  })
+}
+
+async function orDiscard<T>(
+  { runtime }: Context,
+  { podSandboxId, configs }: Pick<Running, 'podSandboxId' | 'configs'>,
+  work: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await work()
   } catch (err) {
     await discardPod({ runtime }, podSandboxId, configs).catch((cleanup: unknown) => {
       throw new SuppressedError(failed(`remove pod ${podSandboxId}`, cleanup), err)
@@ -88,7 +115,7 @@ async function start(context: Context, options: RunOptions, configs: RunConfigs)
 
 async function follow(context: Context, options: RunOptions, running: Running): Promise<number> {
   const { runtime } = context
-  const { containerId, podSandboxId, configs } = running
+  const { containerId } = running
   using _signals = forwardSignals(context, containerId)
   const { status } = await runtime.containerStatus({ containerId })
   if (status?.logPath) {
@@ -96,6 +123,12 @@ async function follow(context: Context, options: RunOptions, running: Running): 
     // Not the interruption's signal: what a container says while it is being stopped is shown too.
     await printLog(context, readLog(status.logPath, { isGrowing, pollMs: 100, signal: new AbortController().signal }))
   }
+  return await finish(context, options, running)
+}
+
+/** Of a container that has ended: what stays of it, and its exit code. */
+async function finish(context: Context, options: RunOptions, { containerId, podSandboxId, configs }: Running): Promise<number> {
+  const { runtime } = context
   const ended = await statusOf(context, containerId)
   if (options.rm) await doing('remove the pod', () => discardPod(context, podSandboxId, configs))
   else await doing('stop the pod', () => runtime.stopPodSandbox({ podSandboxId }))

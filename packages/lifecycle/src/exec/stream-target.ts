@@ -9,6 +9,7 @@ import type { AttachSession, ExecSession } from '@coracle/oci-runtime'
 import type { ClientStreams, StreamAttachRequest, StreamExecRequest, StreamTarget } from '@coracle/streaming'
 import { runtimeOf } from '../handlers.ts'
 import { containerPaths, podLayout } from '../layout.ts'
+import { type CreatedContainer, isCreated, type RunningContainer } from '../model/container.ts'
 import { isHostNetwork, isReady } from '../model/pod.ts'
 import type { Services } from '../services.ts'
 import { requireRunning } from './exec-sync.ts'
@@ -63,8 +64,14 @@ async function finish(session: ExecSession, streams: ClientStreams, signal: Abor
   }
 }
 
+/** A created container can be attached to as well: whoever starts it then misses none of its output. Throws as `requireRunning`. */
+export function requireAttachable(services: Services, id: string): CreatedContainer | RunningContainer {
+  const container = services.containers.find(id)
+  return container !== undefined && isCreated(container) ? container : requireRunning(services, id)
+}
+
 async function attach(services: Services, request: StreamAttachRequest, { streams, signal }: Client): Promise<void> {
-  const container = requireRunning(services, request.containerId)
+  const container = requireAttachable(services, request.containerId)
   const runtime = runtimeOf(services, container)
   const paths = containerPaths(services.settings, container.id)
   using session = await runtime.attach(paths)
