@@ -17,6 +17,8 @@ export function watchContainer(services: Services, container: Container): void {
   services.exits.set(container.id, Promise.withResolvers<void>())
   runtimeOf(services, container).watchExit(containerPaths(services.settings, container.id), services.shutdown, (exit) => {
     onExit(services, container.id, exit).catch((err: unknown) => {
+      // The next start reads the exit again.
+      if (services.shutdown.aborted) return
       log.error('recording an exit failed', { containerId: container.id, error: err })
     })
   })
@@ -32,11 +34,19 @@ async function onExit(services: Services, id: ContainerId, exit: Exit): Promise<
 /** For a caller that holds the container's lock. */
 export function recordExit(services: Services, id: ContainerId, exit: Exit): void {
   const container = services.containers.find(id)
-  if (container !== undefined && isLive(container)) {
-    const exited = services.containers.put({ ...container, state: exitedState(container, exit) })
-    log.info('container exited', { containerId: id, exitCode: exit.exitCode, oomKilled: exit.oomKilled || undefined })
-    cleanUpAfterExit(services, exited)
+  try {
+    if (container !== undefined && isLive(container)) {
+      const exited = services.containers.put({ ...container, state: exitedState(container, exit) })
+      log.info('container exited', { containerId: id, exitCode: exit.exitCode, oomKilled: exit.oomKilled || undefined })
+      cleanUpAfterExit(services, exited)
+    }
+  } finally {
+    forgetWatch(services, id)
   }
+}
+
+/** Wakes those who wait for the end of a container; nobody will from now on. */
+export function forgetWatch(services: Services, id: ContainerId): void {
   services.exits.get(id)?.resolve()
   services.exits.delete(id)
 }
@@ -45,17 +55,16 @@ export function recordExit(services: Services, id: ContainerId, exit: Exit): voi
 export function cleanUpAfterExit(services: Services, container: Container): void {
   const { id } = container
   const work = (async () => {
-    // Not before this work is in the map.
-    await null
     try {
       await runtimeOf(services, container).delete(containerPaths(services.settings, id))
       await services.images.unmountRootfs(id)
       await unmountImageVolumes(services, id)
     } catch (err) {
       log.warn('cleaning up after an exit failed; removal will repeat it', { containerId: id, error: err })
-    } finally {
-      services.afterExit.delete(id)
     }
   })()
   services.afterExit.set(id, work)
+  void work.then(() => {
+    if (services.afterExit.get(id) === work) services.afterExit.delete(id)
+  })
 }

@@ -7,6 +7,7 @@ import { runtimeOf } from '../handlers.ts'
 import { containerPaths, volumesDirectory } from '../layout.ts'
 import { type Container, isLive } from '../model/container.ts'
 import type { Services } from '../services.ts'
+import { forgetWatch } from './exit.ts'
 import { removeImageVolumes } from './image-volumes.ts'
 import { stopLive } from './stop.ts'
 
@@ -41,6 +42,7 @@ async function releaseContainer(services: Services, container: Container): Promi
   await services.host.paths.removeTree(paths.bundle)
   await failpoint('container.forget')
   services.containers.delete(id)
+  forgetWatch(services, id)
 }
 
 /** Rollback and recovery of a container that was never handed out. What would not go is retried when its pod is removed. */

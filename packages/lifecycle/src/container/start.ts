@@ -7,7 +7,7 @@ import { containerPaths } from '../layout.ts'
 import { type CreatedContainer, isCreated } from '../model/container.ts'
 import type { Services } from '../services.ts'
 import { requireReady } from './create.ts'
-import { cleanUpAfterExit } from './exit.ts'
+import { cleanUpAfterExit, forgetWatch } from './exit.ts'
 
 /** Exit code of a container whose program could not be started, as the peers report it. */
 const startErrorCode = 128
@@ -51,8 +51,7 @@ async function startCreated(services: Services, container: CreatedContainer): Pr
         message: explain(err),
       },
     })
-    services.exits.get(id)?.resolve()
-    services.exits.delete(id)
+    forgetWatch(services, id)
     cleanUpAfterExit(services, exited)
     throw failed(`start container ${id}`, err)
   }

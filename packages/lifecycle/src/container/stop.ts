@@ -7,7 +7,7 @@ import { runtimeOf } from '../handlers.ts'
 import { containerPaths } from '../layout.ts'
 import { type Container, isLive, isRunning } from '../model/container.ts'
 import type { Services } from '../services.ts'
-import { cleanUpAfterExit } from './exit.ts'
+import { cleanUpAfterExit, watchContainer } from './exit.ts'
 import { sendStopSignal } from './stop-signal.ts'
 
 const log = logger('lifecycle')
@@ -79,6 +79,9 @@ function startStop(services: Services, container: Container, graceMs: number): S
     }
   }
   const run = async () => {
+    const current = services.containers.find(container.id)
+    // It may have ended since the caller looked. One whose recovery failed is not watched yet.
+    if (current !== undefined) watchContainer(services, current)
     const waiter = services.exits.get(container.id)
     if (waiter === undefined) return endUnwatched(services, container)
     const paths = containerPaths(services.settings, container.id)
@@ -89,7 +92,10 @@ function startStop(services: Services, container: Container, graceMs: number): S
       const ended = waiter.promise.then(() => {
         over = true
       })
-      const sent = sendStopSignal(services, container, () => over || deadline <= monotonicMs())
+      // A runtime that cannot send it is no reason not to kill at the end of the grace.
+      const sent = sendStopSignal(services, container, () => over || deadline <= monotonicMs()).catch((err: unknown) =>
+        log.warn('stop signal failed; waiting for the grace to pass', { containerId: container.id, error: err }),
+      )
       if (await grace(ended)) return
       await sent
     }
