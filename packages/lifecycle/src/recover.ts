@@ -136,8 +136,8 @@ export async function retryReleases(services: Services): Promise<void> {
 }
 
 async function collectNetworks(services: Services): Promise<void> {
-  const valid = [...services.pods.all()].filter((pod) => pod.held.network).map((pod) => attachmentOf(services, pod))
   try {
+    const valid = [...services.pods.all()].filter((pod) => pod.held.network).map((pod) => attachmentOf(services, pod))
     await services.cni.gc(valid, services.shutdown)
   } catch (err) {
     log.warn('network garbage collection failed', { error: explain(err) })

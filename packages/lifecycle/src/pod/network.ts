@@ -19,6 +19,11 @@ export function attachmentOf(services: Services, pod: Pod): Attachment {
   }
 }
 
+/** Throws `invalid_argument` for what cannot be told to plugins. To be asked before anything is made: DEL and GC must not fail of it. */
+export function checkNetworkConfig(config: PodSandboxConfig): void {
+  capabilitiesOf(config)
+}
+
 const protocols = ['tcp', 'udp', 'sctp'] as const
 
 function capabilitiesOf(config: PodSandboxConfig): Capabilities {

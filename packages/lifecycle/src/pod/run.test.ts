@@ -21,3 +21,15 @@ test('a pod runs, holds a container, and leaves nothing', async () => {
   assert.equal(services.containers.size, 0)
   assert.deepEqual([...machine.host.mountTargets.keys()], [])
 })
+
+test('an annotation that no plugin could be told is refused before anything is made', async () => {
+  await using node = testServices()
+  const { services, machine } = node
+  const config = podConfig('a', { annotations: { 'kubernetes.io/ingress-bandwidth': 'fast' } })
+  await assert.rejects(runPod(services, { config, handler: '', fingerprint: 'f' }, never), {
+    code: 'invalid_argument',
+    message: /ingress-bandwidth "fast" must be a quantity/,
+  })
+  assert.equal(services.pods.size, 0)
+  assert.deepEqual(machine.cni.calls, [])
+})

@@ -14,7 +14,7 @@ import type { Services } from '../services.ts'
 import { cgroupParentOf, ensureParent } from './cgroup.ts'
 import { makePodFiles, writeHostsFile } from './files.ts'
 import { startInfra } from './infra.ts'
-import { attachmentOf } from './network.ts'
+import { attachmentOf, checkNetworkConfig } from './network.ts'
 import { teardownPod } from './release.ts'
 import { removePod } from './remove.ts'
 
@@ -31,6 +31,7 @@ export interface RunPodRequest {
  */
 export async function runPod(services: Services, request: RunPodRequest, signal: AbortSignal): Promise<PodId> {
   validatePodConfig(request.config)
+  if (!isHostNetwork(request.config)) checkNetworkConfig(request.config)
   runtimeFor(services, request.handler)
   const flight = `${podKey(request.config)}\n${request.fingerprint}`
   const id = await services.podFlights.join(flight, signal, () => makePod(services, request), 'continue')
