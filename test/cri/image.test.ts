@@ -162,6 +162,17 @@ criSuite('images', (cri) => {
       assert.deepEqual((await cri.image.listImages({})).images, [])
     })
 
+    it('by one of its tags takes that tag away; what is left is whole', async () => {
+      const id = await pull(cri.images.busybox)
+      await pull(cri.images.busyboxAgain)
+      await cri.image.removeImage({ image: { image: cri.images.busyboxAgain } })
+      assert.equal(await find(cri.images.busyboxAgain), undefined)
+      // One peer removes the image with all its tags, the other takes the one tag away.
+      const rest = await find(id)
+      assert.deepEqual(rest?.repoTags ?? [], rest ? [cri.images.busybox] : [])
+      assert.deepEqual(await find(cri.images.busybox), rest)
+    })
+
     it('by its only tag removes it', async () => {
       const id = await pull(cri.images.entry)
       await cri.image.removeImage({ image: { image: cri.images.entry } })

@@ -1,9 +1,14 @@
 // What a pod's containers find: addresses, names, DNS, shared memory, sysctls, namespaces shared with each other or the host.
 import assert from 'node:assert/strict'
+import { createSocket } from 'node:dgram'
 import { readFileSync, readlinkSync } from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
 import { hostname } from 'node:os'
+import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { NamespaceMode } from '@coracle/cri-api'
+import { eventually } from '@coracle/testkit/eventually'
+import { type Program, run, startProgram } from '@coracle/testkit/program'
 import { needs } from './differences.ts'
 import { failsWith } from './expect.ts'
 import { criSuite, type PodInit } from './suite.ts'
@@ -151,6 +156,34 @@ criSuite('the world of a pod', (cri) => {
       assert.equal(await client.sh(`for i in 1 2 3 4 5; do nc -w 2 ${gateway} ${hostPort} && break; sleep 0.3; done`), 'pong')
     })
 
+    it('a host port leads to the container, UDP, on the host IP of the request only', async () => {
+      const gateway = `${cri.node.world.subnetPrefix}1`
+      // The bridge has its address since the first pod.
+      await using _first = await cri.pod()
+      const portMappings = [{ protocol: 1, containerPort: 53, hostPort: 23_473, hostIp: gateway }]
+      await using pod = await cri.pod({ portMappings })
+      await pod.run({ command: ['sleep', '54321'] })
+      await using _server = await udpEcho('sleep 54321', 53, join(cri.node.world.directory, 'echo.log'))
+      assert.equal(await askByUdp(gateway, 23_473), 'ping')
+      await assert.rejects(askByUdp('127.0.0.1', 23_473))
+    })
+
+    it('a host port that a program of the host listens on is refused', needs('hostPortConflict'), async () => {
+      const server = createServer()
+      await new Promise<void>((resolve) => server.listen(0, '0.0.0.0', resolve))
+      // Listening on TCP: the address is not a path.
+      const { port } = server.address() as AddressInfo
+      const portMappings = [{ protocol: 0, containerPort: 80, hostPort: port, hostIp: '' }]
+      await failsWith(
+        ['failed_precondition', 'already_exists', 'resource_exhausted'],
+        cri.pod({ portMappings }),
+        new RegExp(`${port}`),
+      )
+      await new Promise((resolve) => server.close(resolve))
+      await using pod = await cri.pod({ portMappings })
+      assert.notEqual(await pod.ip(), '')
+    })
+
     it('a mapping without a host port is not a mapping', async () => {
       await using pod = await cri.pod({ portMappings: [{ containerPort: 80 }] })
       assert.notEqual(await pod.ip(), '')
@@ -182,6 +215,17 @@ criSuite('the world of a pod', (cri) => {
       await using pod = await cri.pod()
       const container = await pod.run()
       assert.equal(await container.sh('cat /proc/1/comm'), 'sleep')
+    })
+
+    it('without options: the defaults of the message, which are all POD', async () => {
+      await using pod = await cri.pod({ linux: { securityContext: { namespaceOptions: {} } } })
+      const linux = { securityContext: { namespaceOptions: {} } }
+      const one = await pod.run({ linux })
+      const two = await pod.run({ linux })
+      for (const kind of ['net', 'ipc', 'pid'])
+        assert.equal(await one.sh(namespaceOf(kind)), await two.sh(namespaceOf(kind)), kind)
+      const seen = (await pod.status()).linux?.namespaces?.options
+      assert.deepEqual([seen?.network, seen?.pid, seen?.ipc], [POD, POD, POD])
     })
 
     it('PID mode POD: containers see each other, below an init that reaps', async () => {
@@ -253,3 +297,30 @@ criSuite('the world of a pod', (cri) => {
     })
   })
 })
+
+/** A UDP echo server in the network namespace of the process with this command line. */
+async function udpEcho(command: string, port: number, logPath: string): Promise<Program> {
+  const pid = await eventually(
+    'the process runs',
+    async () => (await run(['pgrep', '-f', `^${command}$`])).stdout.trim() || undefined,
+  )
+  const script = `const s = require('node:dgram').createSocket('udp4'); s.on('message', (m, from) => s.send(m, from.port, from.address)); s.bind(${port})`
+  return startProgram({ argv: ['nsenter', '--target', pid, '--net', process.execPath, '-e', script], logPath })
+}
+
+/** Sends `ping` until something comes back; rejects after three seconds. */
+async function askByUdp(host: string, port: number): Promise<string> {
+  const socket = createSocket('udp4')
+  const { promise, resolve, reject } = Promise.withResolvers<string>()
+  socket.on('message', (message) => resolve(message.toString()))
+  socket.on('error', () => {})
+  const again = setInterval(() => socket.send('ping', port, host), 100)
+  const late = setTimeout(() => reject(new Error('no answer')), 3_000)
+  try {
+    return await promise
+  } finally {
+    clearInterval(again)
+    clearTimeout(late)
+    socket.close()
+  }
+}

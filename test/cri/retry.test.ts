@@ -1,11 +1,14 @@
 // What a caller finds whose call took too long: its retry joins the call in flight, nothing half-made is ever listed,
 // and a network that fails is undone.
 import assert from 'node:assert/strict'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterEach, describe, it } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { PodSandboxState } from '@coracle/cri-api'
 import { eventually } from '@coracle/testkit/eventually'
 import { type PluginFaults, pluginCalls, setFaults } from '@coracle/testkit/faulty-plugin'
+import { run } from '@coracle/testkit/program'
 import { slowRegistry } from '@coracle/testkit/slow-registry'
 import { needs } from './differences.ts'
 import { failsWith } from './expect.ts'
@@ -138,6 +141,39 @@ criSuite(
         faults({})
         await eventually('no leaks', async () => (await cri.node.leaks()).length === 0)
       })
+
+      it('DEL uses the configuration of its ADD, whatever lies in the directory now', async () => {
+        const path = join(cri.node.world.cniConfigDir, '10-test.conflist')
+        const original = readFileSync(path, 'utf8')
+        const pod = await cri.pod()
+        writeFileSync(path, original.replace(`"name":"${cri.node.world.networkName}"`, '"name":"another"'))
+        try {
+          await sleep(500)
+          await pod.stop()
+          await pod.remove()
+          await eventually('no leaks', async () => (await cri.node.leaks()).length === 0)
+        } finally {
+          writeFileSync(path, original)
+          // Until the directory's change is seen.
+          await sleep(500)
+        }
+      })
+
+      it(
+        'a pod whose network namespace somebody took away can be stopped, and its address comes back',
+        needs('pinsInState'),
+        async () => {
+          const pod = await cri.pod()
+          await pod.run()
+          const { stdout } = await run(['findmnt', '--raw', '--noheadings', '--types', 'nsfs', '--output', 'TARGET'])
+          const pins = stdout.split('\n').filter((path) => path.includes(pod.id) && path.startsWith(cri.node.world.directory))
+          assert.ok(pins.length > 0)
+          for (const pin of pins) await run(['umount', '--lazy', pin])
+          await pod.stop()
+          await pod.remove()
+          await eventually('no leaks', async () => (await cri.node.leaks()).length === 0)
+        },
+      )
 
       it('DEL that fails keeps the pod, until a later stop succeeds', async () => {
         const pod = await cri.pod()
