@@ -1,12 +1,13 @@
 import type { Host } from '@coracle/host'
 import type { Images, PullProgress } from '@coracle/image'
-import type { Services } from '@coracle/lifecycle'
+import type { Services, StatsReader } from '@coracle/lifecycle'
 import type { RuntimeFeatures } from '@coracle/oci-runtime'
 import type { Streaming } from '@coracle/streaming'
 
 /** What the RPC handlers need. */
 export interface RouteDeps {
   readonly services: Services
+  readonly stats: StatsReader
   readonly images: Images
   readonly host: Pick<Host, 'paths'>
   readonly name: string

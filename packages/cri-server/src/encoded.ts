@@ -21,12 +21,17 @@ export function cachedItem<R extends object, D extends DescMessage>(
   return (record) => {
     let item = cache.get(record)
     if (item === undefined) {
-      const body = toBinary(schema, create(schema, convert(record)))
-      item = Buffer.concat([Buffer.from([0x0a]), varint(body.length), body])
+      item = itemOf(schema, convert(record))
       cache.set(record, item)
     }
     return item
   }
+}
+
+/** A message as an item of field 1 of a list response. */
+export function itemOf<D extends DescMessage>(schema: D, message: MessageInitShape<D>): Buffer {
+  const body = toBinary(schema, create(schema, message))
+  return Buffer.concat([Buffer.from([0x0a]), varint(body.length), body])
 }
 
 /** Items joined are a list response whose only field, number 1, is repeated. */

@@ -8,12 +8,16 @@ import { pullImage } from './image-service/pull-image.ts'
 import { removeImage } from './image-service/remove-image.ts'
 import { streamImages } from './image-service/stream-images.ts'
 import { attach } from './runtime-service/attach.ts'
+import { containerStats } from './runtime-service/container-stats.ts'
 import { containerStatus } from './runtime-service/container-status.ts'
 import { createContainer } from './runtime-service/create-container.ts'
 import { exec } from './runtime-service/exec.ts'
 import { execSync } from './runtime-service/exec-sync.ts'
+import { listContainerStats } from './runtime-service/list-container-stats.ts'
 import { listContainers } from './runtime-service/list-containers.ts'
 import { listPodSandbox } from './runtime-service/list-pod-sandbox.ts'
+import { listPodSandboxStats } from './runtime-service/list-pod-sandbox-stats.ts'
+import { podSandboxStats } from './runtime-service/pod-sandbox-stats.ts'
 import { podSandboxStatus } from './runtime-service/pod-sandbox-status.ts'
 import { portForward } from './runtime-service/port-forward.ts'
 import { removeContainer } from './runtime-service/remove-container.ts'
@@ -25,7 +29,9 @@ import { startContainer } from './runtime-service/start-container.ts'
 import { status } from './runtime-service/status.ts'
 import { stopContainer } from './runtime-service/stop-container.ts'
 import { stopPodSandbox } from './runtime-service/stop-pod-sandbox.ts'
+import { streamContainerStats } from './runtime-service/stream-container-stats.ts'
 import { streamContainers } from './runtime-service/stream-containers.ts'
+import { streamPodSandboxStats } from './runtime-service/stream-pod-sandbox-stats.ts'
 import { streamPodSandboxes } from './runtime-service/stream-pod-sandboxes.ts'
 import { updateContainerResources } from './runtime-service/update-container-resources.ts'
 import { updatePodSandboxResources } from './runtime-service/update-pod-sandbox-resources.ts'
@@ -57,6 +63,12 @@ export const runtimeRoutes = (deps: RouteDeps): Handlers<typeof RuntimeService> 
   updateContainerResources: updateContainerResources(deps),
   updatePodSandboxResources: updatePodSandboxResources(deps),
   updateRuntimeConfig: updateRuntimeConfig(deps),
+  containerStats: containerStats(deps),
+  listContainerStats: listContainerStats(deps),
+  streamContainerStats: streamContainerStats(deps),
+  podSandboxStats: podSandboxStats(deps),
+  listPodSandboxStats: listPodSandboxStats(deps),
+  streamPodSandboxStats: streamPodSandboxStats(deps),
   version: version(deps),
 })
 

@@ -9,7 +9,16 @@ import { type Cni, createCni } from '@coracle/cni'
 import { containerConfigCodec, createProgress, listen, podConfigCodec, type RouteDeps } from '@coracle/cri-server'
 import { createHost, type Host, hostDevices, readDevice, readHostFacts } from '@coracle/host'
 import { createImages, type Images } from '@coracle/image'
-import { type Containers, openDatabase, type Pods, Records, recover, type Services, streamTarget } from '@coracle/lifecycle'
+import {
+  type Containers,
+  createStatsReader,
+  openDatabase,
+  type Pods,
+  Records,
+  recover,
+  type Services,
+  streamTarget,
+} from '@coracle/lifecycle'
 import { createStreaming, type Streaming } from '@coracle/streaming'
 import type { Config } from './config/config.ts'
 import { examine } from './doctor.ts'
@@ -159,6 +168,7 @@ function routeDeps(
   return {
     services,
     streaming,
+    stats: createStatsReader(services),
     images: services.images,
     host: services.host,
     name: config.name,

@@ -82,6 +82,11 @@ export class Records<Id extends string, C, R extends RecordOf<Id, C>> {
     return record
   }
 
+  /** Whether there is a record of exactly this id. */
+  has(id: string): boolean {
+    return this.#byId.has(id)
+  }
+
   findByKey(key: string): R | undefined {
     return this.#byKey.get(key)
   }
