@@ -28,6 +28,7 @@ export function undoUnlessClaimed(options: {
   readonly afterMs: number
   readonly shutdown: AbortSignal
   readonly isUnclaimed: () => boolean
+  /** From the moment it is called no retry may be answered with the thing. */
   readonly undo: () => Promise<void>
   readonly title: string
 }): void {
@@ -35,7 +36,8 @@ export function undoUnlessClaimed(options: {
     options.shutdown.removeEventListener('abort', stop)
     if (!options.isUnclaimed()) return
     log.warn('undoing what its caller never asked for again', { title: options.title })
-    options.undo().catch((err: unknown) => log.error('undo failed', { title: options.title, error: err }))
+    // It may throw before it returns a promise.
+    Promise.try(options.undo).catch((err: unknown) => log.error('undo failed', { title: options.title, error: err }))
   }, options.afterMs)
   timer.unref()
   const stop = () => clearTimeout(timer)

@@ -1,4 +1,4 @@
-export { type CreateContainerRequest, createContainer } from './container/create.ts'
+export { type CreateContainerRequest, claimContainer, createContainer } from './container/create.ts'
 export { removeContainer } from './container/remove.ts'
 export { reopenContainerLog } from './container/reopen-log.ts'
 export { startContainer } from './container/start.ts'

@@ -5,7 +5,9 @@ import { parseImageName } from './name.ts'
 
 export function removeImage(deps: RouteDeps): Handler<(typeof ImageService)['method']['removeImage']> {
   return async ({ image }) => {
-    await deps.images.remove(parseImageName(image))
+    // By whichever name: the image goes with all its names.
+    const name = parseImageName(image)
+    await deps.images.remove(deps.images.find(name)?.id ?? name)
     return {}
   }
 }

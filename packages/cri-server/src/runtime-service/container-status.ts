@@ -1,6 +1,6 @@
 import { notFound } from '@coracle/base/errors'
 import type { RuntimeService } from '@coracle/cri-api'
-import { isContainerVisible } from '@coracle/lifecycle'
+import { claimContainer, isContainerVisible } from '@coracle/lifecycle'
 import { containerInfo, containerStatus as convert } from '../convert/container.ts'
 import type { RouteDeps } from '../deps.ts'
 import { parseId } from '../parse.ts'
@@ -11,6 +11,7 @@ export function containerStatus(deps: RouteDeps): Handler<(typeof RuntimeService
     const { services, images } = deps
     const container = services.containers.get(parseId('container_id', containerId))
     if (!isContainerVisible(container)) throw notFound(`container ${container.id} does not exist`)
+    claimContainer(services, container.id)
     return { status: convert(container, images), info: verbose ? containerInfo(container) : {} }
   }
 }

@@ -44,9 +44,14 @@ export async function createContainer(
     () => makeContainer(services, pod, request),
     'continue',
   )
+  claimContainer(services, id)
+  return id
+}
+
+/** Notes that a caller knows the container. */
+export function claimContainer(services: Services, id: ContainerId): void {
   const container = services.containers.find(id)
   if (container !== undefined && !container.claimed) services.containers.put({ ...container, claimed: true })
-  return id
 }
 
 export function requireReady(pod: Pod): void {
@@ -57,12 +62,13 @@ async function makeContainer(services: Services, pod: Pod, request: CreateContai
   const { config, fingerprint } = request
   const key = containerKey(pod.id, config)
   const title = `container ${quote(config.metadata?.name ?? '')} in pod sandbox ${pod.id}`
+  await clearBroken(services, key)
   const existing = reuse(services.containers.findByKey(key), fingerprint, title)
   if (existing !== undefined) return existing.id
   const image = requireImage(services, config)
   const logPath = logPathOf(pod, config)
   const id = newContainerId()
-  using _lock = await services.containerLocks.lock(id, services.shutdown)
+  // The record comes in the same turn as the look for an existing one: two requests with one key must not pass each other.
   services.containers.put({
     id,
     podId: pod.id,
@@ -79,6 +85,7 @@ async function makeContainer(services: Services, pod: Pod, request: CreateContai
     claimed: false,
     fingerprint,
   })
+  using _lock = await services.containerLocks.lock(id, services.shutdown)
   try {
     const container = await buildContainer(services, pod, services.containers.get(id))
     // The pod may have been stopped meanwhile; its stop did not see a container that was still being made.
@@ -94,10 +101,19 @@ async function makeContainer(services: Services, pod: Pod, request: CreateContai
     afterMs: services.settings.unclaimedMs,
     shutdown: services.shutdown,
     isUnclaimed: () => services.containers.find(id)?.claimed === false,
-    undo: () => removeContainer(services, id),
+    undo: () => {
+      claimContainer(services, id)
+      return removeContainer(services, id)
+    },
     title,
   })
   return id
+}
+
+/** Half-made, and nobody is making it any more: an earlier try failed and could not be undone then. */
+async function clearBroken(services: Services, key: string): Promise<void> {
+  const left = services.containers.findByKey(key)
+  if (left?.state.kind === 'creating' && !services.containerLocks.isHeld(left.id)) await removeContainer(services, left.id)
 }
 
 function requireImage(services: Services, config: ContainerConfig): Image {

@@ -1,12 +1,12 @@
 import { nowNs } from '@coracle/base/clock'
-import { explain, failed, precondition } from '@coracle/base/errors'
+import { CodedError, explain, precondition } from '@coracle/base/errors'
 import { failpoint } from '@coracle/base/failpoint'
 import type { ContainerId } from '@coracle/base/ids'
 import { runtimeOf } from '../handlers.ts'
 import { containerPaths } from '../layout.ts'
 import { type CreatedContainer, isCreated } from '../model/container.ts'
 import type { Services } from '../services.ts'
-import { requireReady } from './create.ts'
+import { claimContainer, requireReady } from './create.ts'
 import { cleanUpAfterExit, forgetWatch } from './exit.ts'
 
 /** Exit code of a container whose program could not be started, as the peers report it. */
@@ -18,6 +18,7 @@ const startErrorCode = 128
  */
 export async function startContainer(services: Services, id: string, signal: AbortSignal): Promise<void> {
   const found = services.containers.get(id)
+  claimContainer(services, found.id)
   await services.startFlights.join(found.id, signal, (work) => startOnce(services, found.id, work), 'continue')
 }
 
@@ -53,7 +54,7 @@ async function startCreated(services: Services, container: CreatedContainer): Pr
     })
     forgetWatch(services, id)
     cleanUpAfterExit(services, exited)
-    throw failed(`start container ${id}`, err)
+    throw new CodedError('failed_precondition', `start container ${id}`, { cause: err })
   }
   services.containers.put({
     ...container,

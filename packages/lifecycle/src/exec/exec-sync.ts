@@ -53,8 +53,16 @@ export async function execSync(services: Services, request: ExecSyncRequest, sig
   } catch (err) {
     if (timeout?.aborted && !signal.aborted)
       throw new CodedError('deadline_exceeded', title, { cause: timeoutError('command', request.timeoutMs) })
+    // The container ended under it: that is the reason, not what the runtime stumbled over.
+    if (!signal.aborted && !isStillRunning(services, container))
+      throw new CodedError('failed_precondition', `${title}: the container has ended`, { cause: err })
     throw failed(title, err)
   }
+}
+
+function isStillRunning(services: Services, { id, state }: RunningContainer): boolean {
+  const now = services.containers.find(id)
+  return now !== undefined && isRunning(now) && services.host.processes.identify(state.pid) !== undefined
 }
 
 async function collect(session: ExecSession, stop: AbortSignal): Promise<ExecSyncResult> {

@@ -48,6 +48,7 @@ export function claimPod(services: Services, id: PodId): void {
 async function makePod(services: Services, request: RunPodRequest): Promise<PodId> {
   const { config, handler, fingerprint } = request
   const title = `pod sandbox ${podTitle(config)}`
+  await clearBroken(services, request)
   const existing = reuse(services.pods.findByKey(podKey(config)), fingerprint, title)
   if (existing !== undefined) return existing.id
   const id = newPodId()
@@ -85,10 +86,20 @@ async function makePod(services: Services, request: RunPodRequest): Promise<PodI
     afterMs: services.settings.unclaimedMs,
     shutdown: services.shutdown,
     isUnclaimed: () => services.pods.find(id)?.claimed === false,
-    undo: () => removePod(services, id),
+    undo: () => {
+      claimPod(services, id)
+      return removePod(services, id)
+    },
     title,
   })
   return pod.id
+}
+
+/** What an earlier try of the same request left, because it could not be undone then, is no answer to the next try. */
+async function clearBroken(services: Services, { config, fingerprint }: RunPodRequest): Promise<void> {
+  const left = services.pods.findByKey(podKey(config))
+  if (left === undefined || left.claimed || left.fingerprint !== fingerprint) return
+  if (left.state.kind === 'unknown' || left.state.kind === 'notReady') await removePod(services, left.id)
 }
 
 async function buildPod(services: Services, created: Pod): Promise<Pod> {
