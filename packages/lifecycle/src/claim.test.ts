@@ -17,7 +17,6 @@ const request = { config: podConfig('a'), handler: '', fingerprint: 'f' }
 async function abandoned(start: (signal: AbortSignal) => Promise<unknown>): Promise<void> {
   const caller = new AbortController()
   const call = start(caller.signal)
-  await turn()
   caller.abort(new CodedError('canceled', 'left'))
   await assert.rejects(call, { code: 'canceled' })
 }
