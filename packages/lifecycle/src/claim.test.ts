@@ -77,8 +77,8 @@ test('what nobody asks for again is undone', async () => {
   const { services, machine } = node
   await abandoned((signal) => runPod(services, request, signal))
   await settled(services)
-  assert.equal(services.pods.size, 1)
   await eventually('undone', () => services.pods.size === 0)
+  assert.ok(machine.cni.calls.length >= 2)
   assert.deepEqual([machine.host.pins.size, machine.cni.attached.size, machine.host.mountTargets.size], [0, 0, 0])
   const podId = await runPod(services, request, never)
   await abandoned((signal) => createContainer(services, { podId, config: containerConfig('c'), fingerprint: 'f' }, signal))
