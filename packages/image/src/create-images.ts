@@ -1,5 +1,6 @@
+import { setMaxListeners } from 'node:events'
 import { availableParallelism } from 'node:os'
-import { notFound } from '@coracle/base/errors'
+import { CodedError, notFound } from '@coracle/base/errors'
 import { collectLayers, sweep } from './collect.ts'
 import type { Image, Images } from './images.ts'
 import { findImage, findName, matchesAny, namesRemovedWith } from './names.ts'
@@ -43,10 +44,12 @@ export async function createImages(options: ImagesOptions, deps: ImagesDeps): Pr
   })
   const containerUsage = createContainerUsage(store, deps.paths)
   const views = new ImageViews(store, () => pinned)
+  const closing = new AbortController()
+  setMaxListeners(0, closing.signal)
 
   return {
     async pull(request, signal) {
-      const id = await puller.pull(request, signal)
+      const id = await puller.pull(request, AbortSignal.any([signal, closing.signal]))
       const image = store.index.image(id)
       // Removed in the moment between: the removal came later and wins.
       if (image === undefined) throw notFound(`image ${id} was removed while it was pulled`)
@@ -79,6 +82,8 @@ export async function createImages(options: ImagesOptions, deps: ImagesDeps): Pr
     containerUsage,
     recover: () => sweep(store, rootfs),
     async close() {
+      if (closing.signal.aborted) return
+      closing.abort(new CodedError('unavailable', 'the image store is being closed'))
       await pool.close()
       await store.trash.close()
       store.database[Symbol.dispose]()

@@ -3,7 +3,7 @@ import { CodedError, explain, failed } from '@coracle/base/errors'
 import { Limiter } from '@coracle/base/limiter'
 import { logger } from '@coracle/base/log'
 import { SingleFlight } from '@coracle/base/single-flight'
-import { digestOf, type ImageId } from '@coracle/oci-spec/digest'
+import { type DiffId, digestOf, type ImageId } from '@coracle/oci-spec/digest'
 import type { Descriptor, ImageConfig, Platform } from '@coracle/oci-spec/image'
 import { maxConfigBytes, parseImageConfig } from '@coracle/oci-spec/image-config'
 import { hostPlatform, normalisePlatform } from '@coracle/oci-spec/platform'
@@ -117,7 +117,13 @@ export class Puller {
     using _mended = leaseLayers(store, mended)
     pull.signal.throwIfAborted()
     const sizeBytes = manifest.config.size + manifest.layers.reduce((sum, layer) => sum + layer.size, 0)
-    const image = { id, manifestDigest: resolved.manifestDigest, config, sizeBytes, layers: [...config.diffIds, ...mended] }
+    const image = {
+      id,
+      manifestDigest: resolved.manifestDigest,
+      config,
+      sizeBytes,
+      layers: [...stackOf(config.diffIds), ...mended],
+    }
     store.index.addImage(
       { image, rawConfig, rawManifest: resolved.rawManifest },
       namesOf(pull.request.reference, resolved.topDigest, id),
@@ -155,6 +161,10 @@ interface Fetch {
   readonly resolved: ResolvedManifest
   readonly id: ImageId
 }
+
+// Overlay takes each directory once. A layer that comes again hides all that it did before: its last place counts.
+const stackOf = (diffIds: readonly DiffId[]): readonly DiffId[] =>
+  diffIds.filter((diffId, i) => diffIds.lastIndexOf(diffId) === i)
 
 function checkConfig(config: ImageConfig, layers: readonly Descriptor[], wanted: Platform): void {
   if (config.diffIds.length !== layers.length)
