@@ -73,6 +73,7 @@ export async function acceptSpdyCommand(wire: Wire, options: CommandOptions): Pr
       resize: life.resize,
       gone: life.gone,
       finish: () => session.finish(),
+      cut: () => session.destroy('client does not read'),
     },
   )
 }

@@ -48,6 +48,7 @@ export function acceptWebSocketCommand(
       resize: life.resize,
       gone: life.gone,
       finish: () => connection.close(closeCode.normal),
+      cut: () => connection.destroy(),
     },
   )
 }

@@ -1,5 +1,6 @@
 // The client of an exec or attach, whichever protocol it speaks: its ends of the stdio, and how it is told the end.
 import { finished } from 'node:stream/promises'
+import { abortable } from '@coracle/base/signals'
 import { type Channel, sessionGone } from './channel.ts'
 import { type CommandEnd, statusMessage } from './exit-status.ts'
 import { ResizeFeed } from './resize.ts'
@@ -27,7 +28,11 @@ export interface CommandSession {
   readonly gone: AbortSignal
   /** Closes in order, behind everything written. */
   finish(): void
+  /** Closes at once. */
+  cut(): void
 }
+
+const FLUSH_FAILED_MS = 5_000
 
 export function commandClient(channels: CommandChannels, session: CommandSession): RemoteCommandClient {
   const stdout = channels.stdout?.writable
@@ -45,7 +50,10 @@ export function commandClient(channels: CommandChannels, session: CommandSession
       channels.stdin?.discardInput()
       for (const output of [stdout, stderr]) if (output !== undefined && !output.writableEnded) output.end()
       // A target may have destroyed one of them, and the client may be gone: both end the waiting.
-      await Promise.allSettled([stdout, stderr].map((output) => output && finished(output)))
+      const flushed = Promise.allSettled([stdout, stderr].map((output) => output && finished(output)))
+      // A client that is turned away because it does not read is not waited for either.
+      if (end.kind === 'failed') await abortable(flushed, AbortSignal.timeout(FLUSH_FAILED_MS)).catch(() => session.cut())
+      else await flushed
       if (session.gone.aborted) return
       const message = statusMessage(end, session.jsonStatus)
       const error = channels.error.writable
