@@ -1,5 +1,5 @@
 // Runs the rings of tests that need root and a kernel, a process per file, and ends with `N passed, N failed, N skipped`.
-//   bin/node test/run.ts root|cri|crash|all [part of a file name]
+//   bin/node test/run.ts root|cri|crash|streaming|all [part of a file name]
 // CRI_ENDPOINT=unix:///… points the cri ring at a server that runs already; CRI_PRODUCT=containerd makes it start containerd.
 import { globSync } from 'node:fs'
 import { run } from 'node:test'
@@ -12,6 +12,7 @@ const rings: Readonly<Record<string, readonly string[]>> = {
   root: ['packages/*/root/**/*.test.ts'],
   cri: ['test/cri/**/*.test.ts'],
   crash: ['test/crash/**/*.test.ts'],
+  streaming: ['test/streaming/**/*.test.ts'],
 }
 const LIMIT_MS = 45 * 60_000
 const FILE_LIMIT_MS = 10 * 60_000
@@ -26,7 +27,7 @@ interface Counts {
 async function main(ring: string, part: string): Promise<number> {
   const patterns = ring === 'all' ? Object.values(rings).flat() : rings[ring]
   if (!patterns) {
-    console.error('usage: bin/node test/run.ts root|cri|crash|all [part of a file name]')
+    console.error('usage: bin/node test/run.ts root|cri|crash|streaming|all [part of a file name]')
     return 2
   }
   const cwd = fileURLToPath(new URL('..', import.meta.url))

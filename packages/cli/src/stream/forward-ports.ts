@@ -98,7 +98,7 @@ async function listen(
 }
 
 /** One connection, to its end. Failures are reported and stay its own. */
-async function carry({ err }: Context, socket: Socket, { pair, sessions, sockets }: Forward): Promise<void> {
+async function carry(context: Context, socket: Socket, { pair, sessions, sockets }: Forward): Promise<void> {
   sockets.add(socket)
   socket.once('close', () => sockets.delete(socket))
   socket.on('error', () => socket.destroy())
@@ -115,6 +115,7 @@ async function carry({ err }: Context, socket: Socket, { pair, sessions, sockets
     await done
   } catch (error) {
     socket.destroy()
-    err.line(`coracle: connection to port ${pair.remote} failed: ${explain(error).replaceAll(/\s*\n\s*/g, ' ')}`)
+    if (context.interruption().aborted) return
+    context.err.line(`coracle: connection to port ${pair.remote} failed: ${explain(error).replaceAll(/\s*\n\s*/g, ' ')}`)
   }
 }

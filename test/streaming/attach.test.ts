@@ -1,0 +1,131 @@
+// Attach: several clients on one container, which none of them can harm.
+import assert from 'node:assert/strict'
+import { it } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { eventually } from '@coracle/testkit/eventually'
+import { elapsedMs } from '../cri/expect.ts'
+import { criSuite } from '../cri/suite.ts'
+import { openAttach, outcomeOf, text, transports, watch } from './sessions.ts'
+
+const COUNT = 'i=0; while :; do echo $((i+=1)); sleep 0.1; done'
+
+criSuite('attach streams', (cri) => {
+  for (const transport of transports) {
+    it(`every client sees what is written from its time on, and leaves without harm (${transport})`, async () => {
+      await using pod = await cri.pod()
+      const container = await pod.run({ command: ['sh', '-c', COUNT] })
+      const sessions = await Promise.all([1, 2, 3].map(() => openAttach(container, { transport })))
+      const screens = sessions.map((session) => watch(session.stdout))
+      await eventually('all see lines', () => screens.every((screen) => screen.text().split('\n').length > 3))
+      sessions[0]?.close()
+      const late = await openAttach(container, { transport })
+      const lateScreen = watch(late.stdout)
+      const before = screens[1]?.text().length ?? 0
+      await eventually('the others go on', () => lateScreen.text().includes('\n') && (screens[1]?.text().length ?? 0) > before)
+      assert.doesNotMatch(lateScreen.text(), /^1\n/)
+      await container.stop()
+      const ends = await Promise.all([...sessions.slice(1), late].map((session) => session.ended))
+      assert.deepEqual(ends, Array(3).fill({ exitCode: 0 }))
+    })
+
+    it(`input reaches the container, which ends by it with all its output delivered (${transport})`, async () => {
+      await using pod = await cri.pod()
+      const script = 'read a; echo got $a; echo err >&2; head -c 500000 /dev/zero | tr "\\0" x; exit 5'
+      const container = await pod.run({ command: ['sh', '-c', script], stdin: true, stdinOnce: true })
+      const session = await openAttach(container, { transport, stdin: true })
+      session.stdin?.write('word\n')
+      const { stdout, stderr, exitCode } = await outcomeOf(session)
+      assert.equal(stdout, `got word\n${'x'.repeat(500_000)}`)
+      assert.deepEqual([stderr, exitCode], ['err\n', 0])
+      assert.equal((await container.exited()).exitCode, 5)
+    })
+  }
+
+  it('with stdin_once the end of the first client is the end of the input', async () => {
+    await using pod = await cri.pod()
+    const script = 'cat; echo end of input; sleep 1000'
+    const once = await pod.run({ command: ['sh', '-c', script], stdin: true, stdinOnce: true })
+    const first = await openAttach(once, { stdin: true })
+    first.stdin?.write('one\n')
+    await once.logContains('one')
+    first.close()
+    await once.logContains('end of input')
+    const many = await pod.run({ command: ['sh', '-c', script], stdin: true })
+    const leaver = await openAttach(many, { stdin: true })
+    leaver.stdin?.write('one\n')
+    await many.logContains('one')
+    leaver.close()
+    const next = await openAttach(many, { stdin: true })
+    next.stdin?.write('two\n')
+    await many.logContains('two')
+    assert.ok(!many.output().includes('end of input'))
+    next.close()
+  })
+
+  it('a terminal takes the size of its client', async () => {
+    await using pod = await cri.pod()
+    const container = await pod.run({ command: ['sh'], stdin: true, tty: true })
+    const session = await openAttach(container, { stdin: true, tty: true })
+    const screen = watch(session.stdout)
+    session.resize({ columns: 88, rows: 44 })
+    await eventually(
+      'the size',
+      () => {
+        session.stdin?.write('stty size\n')
+        return screen.text().includes('44 88')
+      },
+      { intervalMs: 300 },
+    )
+    session.stdin?.write('exit 2\n')
+    await session.ended
+    assert.equal((await container.exited()).exitCode, 2)
+  })
+
+  it('a created container can be attached to: its first words are not lost', async () => {
+    await using pod = await cri.pod()
+    const container = await pod.create({ command: ['sh', '-c', 'echo first words; exit 4'] })
+    const session = await openAttach(container)
+    await container.start()
+    assert.equal((await outcomeOf(session)).stdout, 'first words\n')
+  })
+
+  it('a client that stops reading is let go, and never slows the container', async () => {
+    await using pod = await cri.pod()
+    const script = 'read go; head -c 67108864 /dev/zero | tr "\\0" x | fold -w 1000; echo; echo all written; sleep 1000'
+    const measure = async (clients: number) => {
+      const container = await pod.run({ command: ['sh', '-c', script], stdin: true, logPath: '' })
+      const starter = await openAttach(container, { stdin: true })
+      const reader = (async () => {
+        const screen = watch(starter.stdout)
+        void screen
+      })()
+      const stalled = await Promise.all(Array.from({ length: clients }, () => openAttach(container)))
+      for (const session of stalled) session.stdout?.pause()
+      const screen = watch(starter.stdout)
+      await reader
+      const ms = await elapsedMs(async () => {
+        starter.stdin?.write('go\n')
+        await eventually('all is written', () => screen.text().endsWith('all written\n'), { timeoutMs: 60_000, intervalMs: 20 })
+      })
+      starter.close()
+      for (const session of stalled) session.close()
+      await container.stop()
+      return ms
+    }
+    const alone = await measure(0)
+    const crowded = await measure(5)
+    // Generous: the machine may be busy, and five more clients are work. One that blocks would never end.
+    assert.ok(crowded < alone * 6 + 10_000, `${alone} ms without stalled clients, ${crowded} ms with`)
+  })
+
+  it('stays with a container that closes its output and runs on', async () => {
+    await using pod = await cri.pod()
+    const container = await pod.run({ command: ['sh', '-c', 'echo bye; exec >&- 2>&-; sleep 2'] })
+    const session = await openAttach(container)
+    const output = text(session.stdout)
+    await sleep(100)
+    assert.equal((await session.ended).exitCode, 0)
+    await output
+    await container.exited()
+  })
+})
