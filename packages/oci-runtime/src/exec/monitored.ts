@@ -43,11 +43,18 @@ export async function execUnderMonitor(
     const limit = { signal, ms: ctx.timeouts.startMs, what: actionOf(paths) }
     return await bounded(limit, (until) => underMonitor(ctx, attempt, until))
   } catch (err) {
-    await monitor?.child[Symbol.asyncDispose]()
+    if (monitor !== undefined) await abandon(ctx, paths, monitor)
     const words = wordsIn(files)
     removeExecFiles(files)
     throw err instanceof OciRuntimeError && words !== '' ? new OciRuntimeError(actionOf(paths), words, err.exitCode) : err
   }
+}
+
+// The process may run already: a child of the monitor, whether or not that has said so.
+async function abandon(ctx: RuntimeContext, paths: ContainerPaths, monitor: WaitingMonitor): Promise<void> {
+  const root = ctx.deps.processes.identify(monitor.child.pid)
+  if (root !== undefined) await endTree(ctx.deps, { root, cgroup: readRecord(ctx, paths)?.cgroup, stdio: new Set() }, false)
+  await monitor.child[Symbol.asyncDispose]()
 }
 
 const actionOf = (paths: ContainerPaths): string => `exec in container ${paths.id}`

@@ -7,6 +7,7 @@ import type { OciRuntimeDeps } from '../context.ts'
 
 const SIGHUP = 1
 const SIGKILL = 9
+const SIGSTOP = 19
 const hangupMs = 200
 const hangupPollMs = 20
 // A fork may slip between looking and killing: look again until nothing is left.
@@ -25,30 +26,50 @@ export interface Tree {
 export async function endTree(deps: OciRuntimeDeps, tree: Tree, hangup: boolean): Promise<void> {
   const { processes } = deps
   // Remembered from the start: children of a process that ended belong to nobody's tree any more.
-  const known = new Map<string, ProcessIdentity>([['', tree.root]])
-  const collect = () => {
-    const alive = [...known.values()].filter((process) => processes.isAlive(process))
-    const found = [...alive.flatMap(({ pid }) => processes.descendants(pid)), ...strays(deps, tree)]
-    for (const process of found) known.set(`${process.pid}:${process.startTime}`, process)
-    return [...new Set([...alive, ...known.values()])].filter((process) => processes.isAlive(process))
+  const known = new Map<string, ProcessIdentity>([[keyOf(tree.root), tree.root]])
+  const signalAll = (signal: number) => {
+    for (const process of known.values()) processes.signal(process, signal)
   }
-  let alive = collect()
-  if (hangup && alive.length > 0) {
-    for (const process of alive) processes.signal(process, SIGHUP)
-    for (let waited = 0; waited < hangupMs && alive.length > 0; waited += hangupPollMs) {
-      await delay(hangupPollMs)
-      alive = alive.filter((process) => processes.isAlive(process))
-    }
+  const someAlive = () => [...known.values()].some((process) => processes.isAlive(process))
+  collect(deps, tree, known)
+  if (hangup) {
+    signalAll(SIGHUP)
+    for (let waited = 0; waited < hangupMs && someAlive(); waited += hangupPollMs) await delay(hangupPollMs)
   }
-  for (let round = 0; round < rounds && alive.length > 0; round++) {
-    for (const process of alive) processes.signal(process, SIGKILL)
+  // Stopped processes cannot fork: when a look finds nobody new, all are known.
+  do signalAll(SIGSTOP)
+  while (collect(deps, tree, known))
+  for (let round = 0; round < rounds && someAlive(); round++) {
+    signalAll(SIGKILL)
     await delay(roundMs * (round + 1))
-    alive = collect()
+    collect(deps, tree, known)
   }
 }
 
+const keyOf = ({ pid, startTime }: ProcessIdentity): string => `${pid}:${startTime}`
+
+/** Adds whoever came of the known ones. False when that was nobody new. */
+function collect(
+  { processes, cgroups }: Pick<OciRuntimeDeps, 'processes' | 'cgroups'>,
+  tree: Tree,
+  known: Map<string, ProcessIdentity>,
+): boolean {
+  const before = known.size
+  const below = new Set<string>()
+  for (const [key, process] of [...known]) {
+    // One look at all processes is dear; below a process that was looked at there is nothing more to see.
+    if (below.has(key) || !processes.isAlive(process)) continue
+    for (const found of processes.descendants(process.pid)) {
+      below.add(keyOf(found))
+      known.set(keyOf(found), found)
+    }
+  }
+  for (const found of strays({ processes, cgroups }, tree)) known.set(keyOf(found), found)
+  return known.size > before
+}
+
 // Whoever forked twice is init's child, in a session of its own; what it kept is its stdio.
-function strays(deps: OciRuntimeDeps, { cgroup, stdio }: Tree): readonly ProcessIdentity[] {
+function strays(deps: Pick<OciRuntimeDeps, 'processes' | 'cgroups'>, { cgroup, stdio }: Tree): readonly ProcessIdentity[] {
   if (cgroup === undefined || cgroup === '/' || stdio.size === 0) return []
   return deps.cgroups
     .processes(cgroup)
