@@ -15,7 +15,9 @@ import { exec } from './runtime-service/exec.ts'
 import { execSync } from './runtime-service/exec-sync.ts'
 import { listContainerStats } from './runtime-service/list-container-stats.ts'
 import { listContainers } from './runtime-service/list-containers.ts'
+import { listMetricDescriptors } from './runtime-service/list-metric-descriptors.ts'
 import { listPodSandbox } from './runtime-service/list-pod-sandbox.ts'
+import { listPodSandboxMetrics } from './runtime-service/list-pod-sandbox-metrics.ts'
 import { listPodSandboxStats } from './runtime-service/list-pod-sandbox-stats.ts'
 import { podSandboxStats } from './runtime-service/pod-sandbox-stats.ts'
 import { podSandboxStatus } from './runtime-service/pod-sandbox-status.ts'
@@ -31,6 +33,7 @@ import { stopContainer } from './runtime-service/stop-container.ts'
 import { stopPodSandbox } from './runtime-service/stop-pod-sandbox.ts'
 import { streamContainerStats } from './runtime-service/stream-container-stats.ts'
 import { streamContainers } from './runtime-service/stream-containers.ts'
+import { streamPodSandboxMetrics } from './runtime-service/stream-pod-sandbox-metrics.ts'
 import { streamPodSandboxStats } from './runtime-service/stream-pod-sandbox-stats.ts'
 import { streamPodSandboxes } from './runtime-service/stream-pod-sandboxes.ts'
 import { updateContainerResources } from './runtime-service/update-container-resources.ts'
@@ -69,6 +72,9 @@ export const runtimeRoutes = (deps: RouteDeps): Handlers<typeof RuntimeService> 
   podSandboxStats: podSandboxStats(deps),
   listPodSandboxStats: listPodSandboxStats(deps),
   streamPodSandboxStats: streamPodSandboxStats(deps),
+  listMetricDescriptors: listMetricDescriptors(),
+  listPodSandboxMetrics: listPodSandboxMetrics(deps),
+  streamPodSandboxMetrics: streamPodSandboxMetrics(deps),
   version: version(deps),
 })
 

@@ -291,6 +291,7 @@ function fakeStats(world: World): Stats {
     }),
     interfaces: (path) => world.interfaces.get(path) ?? [],
     processCounts: (path) => ({ processes: world.cgroups.get(path)?.size ?? 0, fileDescriptors: 0, sockets: 0 }),
+    fileSystem: () => ({ device: '/dev/fake', totalBytes: 0, inodes: 0, freeInodes: 0 }),
     openFilesLimit: () => undefined,
   }
 }

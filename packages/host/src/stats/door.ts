@@ -102,6 +102,14 @@ export interface ProcessCounts {
   readonly sockets: number
 }
 
+export interface FileSystemSize {
+  /** Path of the block device; empty where there is none. */
+  readonly device: string
+  readonly totalBytes: number
+  readonly inodes: number
+  readonly freeInodes: number
+}
+
 /** Numbers of the kernel, by small synchronous reads; nothing is kept. */
 export interface Stats {
   /** Undefined when the cgroup (path as in `Cgroups`) does not exist. About 0.1 ms. */
@@ -111,6 +119,8 @@ export interface Stats {
   interfaces(netnsPath: string): readonly InterfaceCounters[]
   /** Processes of the cgroup and their open files; those that end meanwhile count as far as they were seen. */
   processCounts(cgroupPath: string): ProcessCounts
+  /** The file system of a path of our own: statfs(2). */
+  fileSystem(path: string): FileSystemSize
   /** Soft limit of open files of a process. Undefined: gone, or unlimited. */
   openFilesLimit(pid: number): number | undefined
 }

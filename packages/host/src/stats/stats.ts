@@ -4,6 +4,7 @@ import { type CgroupLayout, readLayout } from '../cgroup/layout.ts'
 import { cgroupParts, pidsBelow } from '../cgroup/tree.ts'
 import { type Directories, readDetails } from './details.ts'
 import type { CgroupUsage, Stats } from './door.ts'
+import { readFileSystem } from './file-system.ts'
 import { readInterfaces } from './interfaces.ts'
 import { readMemory } from './memory.ts'
 import { parsePressure } from './pressure.ts'
@@ -26,6 +27,7 @@ export function createStats(root = '/sys/fs/cgroup', pressureFile = '/proc/press
     details: (path) => readDetails(lookup().at(path)),
     interfaces: readInterfaces,
     processCounts: (path) => countProcesses(pids(path)),
+    fileSystem: readFileSystem,
     openFilesLimit,
   }
 }
