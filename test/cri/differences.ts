@@ -43,6 +43,7 @@ const containerdLacks = {
   updateEnded: 'containerd 1.6 takes an update of a container that has ended',
   timeOrder: 'containerd 1.6 may note an end before the start when both come at once',
   pinsInState: 'containerd 1.6 keeps its network namespaces where the test cannot tell whose they are',
+  cachedDel: 'containerd 1.6 deletes with the configuration of the day and forgets the address',
   ownProcess: 'this is about how coracled itself starts and ends',
 } as const
 

@@ -142,7 +142,7 @@ criSuite(
         await eventually('no leaks', async () => (await cri.node.leaks()).length === 0)
       })
 
-      it('DEL uses the configuration of its ADD, whatever lies in the directory now', async () => {
+      it('DEL uses the configuration of its ADD, whatever lies in the directory now', needs('cachedDel'), async () => {
         const path = join(cri.node.world.cniConfigDir, '10-test.conflist')
         const original = readFileSync(path, 'utf8')
         const pod = await cri.pod()

@@ -3,7 +3,6 @@ import assert from 'node:assert/strict'
 import { it } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { eventually } from '@coracle/testkit/eventually'
-import { elapsedMs } from '../cri/expect.ts'
 import { criSuite } from '../cri/suite.ts'
 import { openAttach, outcomeOf, text, transports, watch } from './sessions.ts'
 
@@ -91,31 +90,20 @@ criSuite('attach streams', (cri) => {
 
   it('a client that stops reading is let go, and never slows the container', async () => {
     await using pod = await cri.pod()
-    const script = 'read go; head -c 67108864 /dev/zero | tr "\\0" x | fold -w 1000; echo; echo all written; sleep 1000'
-    const measure = async (clients: number) => {
-      const container = await pod.run({ command: ['sh', '-c', script], stdin: true, logPath: '' })
-      const starter = await openAttach(container, { stdin: true })
-      const reader = (async () => {
-        const screen = watch(starter.stdout)
-        void screen
-      })()
-      const stalled = await Promise.all(Array.from({ length: clients }, () => openAttach(container)))
-      for (const session of stalled) session.stdout?.pause()
-      const screen = watch(starter.stdout)
-      await reader
-      const ms = await elapsedMs(async () => {
-        starter.stdin?.write('go\n')
-        await eventually('all is written', () => screen.text().endsWith('all written\n'), { timeoutMs: 60_000, intervalMs: 20 })
-      })
-      starter.close()
-      for (const session of stalled) session.close()
-      await container.stop()
-      return ms
-    }
-    const alone = await measure(0)
-    const crowded = await measure(5)
-    // Generous: the machine may be busy, and five more clients are work. One that blocks would never end.
-    assert.ok(crowded < alone * 6 + 10_000, `${alone} ms without stalled clients, ${crowded} ms with`)
+    const script = 'read go; head -c 16777216 /dev/zero; echo all written; sleep 1000'
+    const container = await pod.run({ command: ['sh', '-c', script], stdin: true, logPath: '' })
+    const stalled = await Promise.all([1, 2, 3].map(() => openAttach(container)))
+    for (const session of stalled) session.stdout?.pause()
+    const reader = await openAttach(container, { stdin: true })
+    let tail = ''
+    reader.stdout?.on('data', (piece: Buffer) => {
+      tail = (tail + piece.toString('latin1')).slice(-12)
+    })
+    reader.stdin?.write('go\n')
+    await eventually('all is written', () => tail === 'all written\n', { timeoutMs: 30_000 })
+    reader.close()
+    for (const session of stalled) session.close()
+    await container.stop()
   })
 
   it('stays with a container that closes its output and runs on', async () => {

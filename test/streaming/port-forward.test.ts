@@ -19,8 +19,8 @@ criSuite('port-forward', (cri) => {
   before(async () => {
     pod = await cri.pod()
     // Echo, with the client's end of input passed on. IPv4 alone, and another one on IPv6 alone.
-    await pod.run({ command: ['nc', '-lk', '-p', String(ECHO), '-e', 'cat'] })
-    const container = await pod.run({ command: ['sh', '-c', `nc -lk -s ::1 -p ${ECHO + 1} -e cat`] })
+    await pod.run({ command: ['nc', '-ll', '-p', String(ECHO), '-e', 'cat'] })
+    const container = await pod.run({ command: ['sh', '-c', `nc -ll -s ::1 -p ${ECHO + 1} -e cat`] })
     await eventually('the servers listen', async () => (await container.sh('netstat -tln')).split(`:${ECHO}`).length > 2)
   })
 
