@@ -9,39 +9,43 @@ import type { Config, RuntimeConfig } from './config/config.ts'
 const log = logger('daemon')
 
 export interface RuntimeTable {
-  /** By handler; changed in place at reload, so that everybody sees the new one. */
+  /** By handler, as configured; changed in place at reload, so that everybody sees the new one. */
   readonly byHandler: Map<string, OciRuntime>
+  /** No longer configured, but things still run under them. */
+  readonly retired: Map<string, OciRuntime>
   readonly features: Map<string, RuntimeFeatures>
   readonly allowedAnnotations: Map<string, readonly string[]>
+  /** What each was made from, to be remembered over a restart. */
+  readonly madeFrom: Map<string, RuntimeConfig>
 }
 
 export function createRuntimeTable(): RuntimeTable {
-  return { byHandler: new Map(), features: new Map(), allowedAnnotations: new Map() }
+  return { byHandler: new Map(), retired: new Map(), features: new Map(), allowedAnnotations: new Map(), madeFrom: new Map() }
 }
 
-/** Makes the table what the configuration says. Handlers that things still run under stay until they are gone. */
-export async function fillRuntimeTable(
-  table: RuntimeTable,
-  context: {
-    readonly config: Config
-    readonly host: Host
-    readonly driver: CgroupDriver
-    readonly inUse: (handler: string) => boolean
-  },
-  signal: AbortSignal,
-): Promise<void> {
-  const { config } = context
-  for (const runtime of config.runtimes) {
-    const made = createRuntime(runtime, context)
-    table.byHandler.set(runtime.handler, made)
+export interface RuntimeContext {
+  readonly config: Config
+  readonly host: Host
+  readonly driver: CgroupDriver
+  /** Handlers of all that is there. */
+  readonly inUse: () => ReadonlySet<string>
+  /** As `rememberedHandlers` gave it at an earlier start. */
+  readonly remembered: string | undefined
+}
+
+/** Makes the table what the configuration says. Handlers that things still run under are kept for these alone. */
+export async function fillRuntimeTable(table: RuntimeTable, context: RuntimeContext, signal: AbortSignal): Promise<void> {
+  const { runtimes } = context.config
+  for (const runtime of runtimes) {
+    const same = JSON.stringify(table.madeFrom.get(runtime.handler)) === JSON.stringify(runtime)
+    const kept = same ? (table.byHandler.get(runtime.handler) ?? table.retired.get(runtime.handler)) : undefined
+    table.byHandler.set(runtime.handler, kept ?? createRuntime(runtime, context))
+    table.madeFrom.set(runtime.handler, runtime)
     table.allowedAnnotations.set(runtime.handler, runtime.allowedAnnotations)
   }
+  retire(table, context)
   await Promise.all(
     [...table.byHandler].map(async ([handler, runtime]) => {
-      if (!config.runtimes.some((wanted) => wanted.handler === handler)) {
-        if (!context.inUse(handler)) table.byHandler.delete(handler)
-        return
-      }
       try {
         table.features.set(handler, await runtime.features(within(signal, 10_000)))
       } catch (err) {
@@ -49,6 +53,42 @@ export async function fillRuntimeTable(
       }
     }),
   )
+}
+
+function retire(table: RuntimeTable, context: RuntimeContext): void {
+  const configured = new Set(context.config.runtimes.map(({ handler }) => handler))
+  const inUse = context.inUse()
+  for (const [handler, runtime] of table.byHandler) {
+    if (configured.has(handler)) continue
+    table.byHandler.delete(handler)
+    table.features.delete(handler)
+    table.retired.set(handler, runtime)
+  }
+  for (const handler of table.retired.keys()) {
+    if (configured.has(handler) || !inUse.has(handler)) table.retired.delete(handler)
+  }
+  for (const handler of inUse) {
+    if (configured.has(handler) || table.retired.has(handler)) continue
+    const runtime = parseRemembered(context.remembered).get(handler) ?? unknownRuntime(handler)
+    log.warn('a runtime handler is no longer configured, but things run under it', { handler, program: runtime.path })
+    table.retired.set(handler, createRuntime(runtime, context))
+    table.madeFrom.set(handler, runtime)
+  }
+}
+
+// Never run with success: containers are killed and removed by hand then.
+const unknownRuntime = (handler: string): RuntimeConfig => ({
+  ...{ handler, path: '/nonexistent/runtime', kind: 'crun', arguments: [], allowedAnnotations: [] },
+})
+
+/** All handlers with what they were made from, for the next start. */
+export const rememberedHandlers = (table: RuntimeTable): string =>
+  JSON.stringify([...table.byHandler.keys(), ...table.retired.keys()].sort().map((handler) => table.madeFrom.get(handler)))
+
+function parseRemembered(text: string | undefined): ReadonlyMap<string, RuntimeConfig> {
+  // We wrote it ourselves.
+  const all = text === undefined ? [] : (JSON.parse(text) as RuntimeConfig[])
+  return new Map(all.map((runtime) => [runtime.handler, runtime]))
 }
 
 function createRuntime(

@@ -1,5 +1,5 @@
 import { basename } from 'node:path'
-import { invalid } from '@coracle/base/errors'
+import { invalid, precondition } from '@coracle/base/errors'
 import { quote } from '@coracle/base/ids'
 import type { OciRuntime } from '@coracle/oci-runtime'
 import type { Services } from './services.ts'
@@ -15,12 +15,16 @@ export function runtimeFor(services: Services, handler: string): OciRuntime {
   return runtime
 }
 
-/** The runtime something was made with. Throws `failed_precondition` when the configuration no longer has it. */
+/** The runtime something was made with, be it configured still or not. Throws `failed_precondition` when nobody knows it. */
 export function runtimeOf(services: Services, thing: { readonly runtime: string }): OciRuntime {
-  const runtime = services.runtimes.get(thing.runtime)
-  if (runtime === undefined) throw invalid(`runtime handler ${quote(thing.runtime)} is no longer configured`)
+  const runtime = services.runtimes.get(thing.runtime) ?? services.retiredRuntimes.get(thing.runtime)
+  if (runtime === undefined) throw precondition(`runtime handler ${quote(thing.runtime)} is no longer configured`)
   return runtime
 }
+
+/** Whether the configuration still has the handler of a pod. */
+export const isConfigured = (services: Services, thing: { readonly runtime: string }): boolean =>
+  services.runtimes.has(thing.runtime)
 
 /** crun takes seccomp filters ready made, which spares compiling them at each start. */
 export const isCrun = (services: Services, thing: { readonly runtime: string }): boolean =>

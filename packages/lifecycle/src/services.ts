@@ -52,6 +52,8 @@ export interface Services {
   readonly cni: Cni
   /** Runtime handlers by name; the default one is also under `""`. Replaced at reload. */
   readonly runtimes: ReadonlyMap<string, OciRuntime>
+  /** Handlers that the configuration no longer has and things still run under: for what is there, never for what is new. */
+  readonly retiredRuntimes: ReadonlyMap<string, OciRuntime>
   readonly handlerSettings: (runtime: string) => HandlerSettings
   readonly settings: Settings
   /** One lock a pod and one a container, always taken in that order. Reads take none. */

@@ -36,6 +36,7 @@ export interface TestServices extends AsyncDisposable {
 export interface RestartOptions {
   /** Runtime handlers that the new daemon knows. Default: the fake one, which is the default handler. */
   readonly runtimes?: ReadonlyMap<string, OciRuntime>
+  readonly retiredRuntimes?: ReadonlyMap<string, OciRuntime>
 }
 
 export interface TestServicesOptions {
@@ -67,10 +68,10 @@ export function testServices(options: TestServicesOptions = {}): TestServices {
     ...{ directory, host, runtime: createFakeRuntime(options.runtime) },
     ...{ images: createFakeImages(join(directory, 'rootfs'), testImage), cni: createFakeCni() },
   }
-  return open(machine, options, {})
+  return openServices(machine, options, {})
 }
 
-function open(machine: TestMachine, options: TestServicesOptions, changes: RestartOptions): TestServices {
+function openServices(machine: TestMachine, options: TestServicesOptions, changes: RestartOptions): TestServices {
   const { directory, host, runtime, images, cni } = machine
   const shutdown = new AbortController()
   const db = openDatabase(join(directory, 'records.db'))
@@ -79,6 +80,7 @@ function open(machine: TestMachine, options: TestServicesOptions, changes: Resta
     containers: new Records(db, { table: 'containers', noun: 'container', codec: containerConfigCodec }),
     ...{ host, facts, images, cni, readDevice: () => undefined, hostDevices: () => [] },
     runtimes: changes.runtimes ?? new Map([[runtime.handler, runtime]]),
+    retiredRuntimes: changes.retiredRuntimes ?? new Map(),
     handlerSettings: () => ({ allowedAnnotations: [] }),
     settings: {
       rootDirectory: join(directory, 'root'),
@@ -92,26 +94,24 @@ function open(machine: TestMachine, options: TestServicesOptions, changes: Resta
     ...{ stops: new Map(), exits: new Map(), afterExit: new Map() },
     shutdown: shutdown.signal,
   }
+  let open = true
   const close = () => {
     shutdown.abort(new Error('the daemon stops'))
-    db[Symbol.dispose]()
+    if (open) db[Symbol.dispose]()
+    open = false
   }
   return {
     machine,
     services,
     restart(next = {}) {
       close()
-      return open(machine, options, next)
+      return openServices(machine, options, next)
     },
     async [Symbol.asyncDispose]() {
       // What runs in the background gets a moment to see that it is over.
       shutdown.abort(new Error('the daemon stops'))
       await new Promise((resolve) => setImmediate(resolve))
-      try {
-        db[Symbol.dispose]()
-      } catch {
-        // Closed by a restart.
-      }
+      close()
       rmSync(directory, { recursive: true, force: true })
     },
   }

@@ -1,13 +1,13 @@
-import { existsSync } from 'node:fs'
 import { hostname as osHostname } from 'node:os'
 import { nowNs } from '@coracle/base/clock'
 import { failed } from '@coracle/base/errors'
 import { failpoint } from '@coracle/base/failpoint'
 import { newPodId, type PodId } from '@coracle/base/ids'
+import { cleanupSignal } from '@coracle/base/signals'
 import { checkSysctls, defaultSysctls, podHostname, validatePodConfig } from '@coracle/container-spec'
 import type { PodSandboxConfig } from '@coracle/cri-api'
 import { reuse, undoUnlessClaimed } from '../claim.ts'
-import { runtimeFor } from '../handlers.ts'
+import { runtimeFor, runtimeOf } from '../handlers.ts'
 import { podLayout } from '../layout.ts'
 import { isHostIpc, isHostNetwork, nothingHeld, type Pod, podKey, podTitle, sharesPid } from '../model/pod.ts'
 import type { Services } from '../services.ts'
@@ -99,6 +99,11 @@ async function makePod(services: Services, request: RunPodRequest): Promise<PodI
 async function clearBroken(services: Services, { config, fingerprint }: RunPodRequest): Promise<void> {
   const left = services.pods.findByKey(podKey(config))
   if (left === undefined || left.claimed || left.fingerprint !== fingerprint) return
+  if (left.state.kind === 'creating' && services.podLocks.isHeld(left.id)) {
+    // Recovery is undoing it.
+    using _lock = await services.podLocks.lock(left.id, cleanupSignal(120_000))
+    return
+  }
   if (left.state.kind === 'unknown' || left.state.kind === 'notReady') await removePod(services, left.id)
 }
 
@@ -141,8 +146,8 @@ async function buildPod(services: Services, created: Pod): Promise<Pod> {
 
 /** Whether what makes a ready pod usable is still there. */
 export function isPodIntact(services: Services, pod: Pod): boolean {
-  const { namespaces } = podLayout(services.settings, pod.id)
+  const { namespaces, infra } = podLayout(services.settings, pod.id)
   if (!isHostNetwork(pod.config) && !services.host.namespaces.isPinned(namespaces, 'net')) return false
   if (!isHostIpc(pod.config) && !services.host.namespaces.isPinned(namespaces, 'ipc')) return false
-  return pod.infraPid === undefined || existsSync(`/proc/${pod.infraPid}/ns/pid`)
+  return !pod.held.infra || runtimeOf(services, pod).inspect(infra).pid !== undefined
 }

@@ -16,6 +16,10 @@ export interface Database extends Disposable {
   setMeta(name: string, value: string): void
 }
 
+/** Rows that could not be read, kept for a person to look at. */
+const damagedTable =
+  'CREATE TABLE IF NOT EXISTS damaged (kind TEXT NOT NULL, id TEXT NOT NULL, key TEXT, config BLOB, record TEXT, PRIMARY KEY (kind, id)) STRICT'
+
 /**
  * Opens or makes the database of runtime records.
  * Throws `failed_precondition` when it was written by a newer version, `data_loss` when SQLite finds it damaged.
@@ -27,8 +31,10 @@ export function openDatabase(path: string): Database {
     migrate(db, path)
   } catch (err) {
     db.close()
-    if (err instanceof CodedError) throw err
-    throw new CodedError('data_loss', `open ${path}`, { cause: err })
+    if (err instanceof CodedError && err.code === 'failed_precondition') throw err
+    // Without records the next start ends and removes all that runs here, and a kubelet makes its pods anew.
+    const wayOut = `to go on without its records move it away: mv ${path} ${path}.damaged`
+    throw new CodedError('data_loss', `open ${path} (${wayOut})`, { cause: err })
   }
   const get = db.prepare('SELECT value FROM meta WHERE name = ?')
   const set = db.prepare('INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value')
@@ -54,6 +60,7 @@ function migrate(db: DatabaseSync, path: string): void {
     )
   }
   const integrity = db.prepare('PRAGMA quick_check(1)').get()?.['quick_check']
-  if (integrity !== 'ok') throw new CodedError('data_loss', `${path} is damaged: ${String(integrity)}`)
+  if (integrity !== 'ok') throw new CodedError('data_loss', `damaged: ${String(integrity)}`)
   if (version === 0) db.exec(`BEGIN; ${schema} PRAGMA user_version = ${schemaVersion}; COMMIT`)
+  db.exec(damagedTable)
 }
