@@ -1,6 +1,6 @@
 import type { Host } from '@coracle/host'
 import type { Images, PullProgress } from '@coracle/image'
-import type { Services, StatsReader } from '@coracle/lifecycle'
+import type { Events, Services, StatsReader } from '@coracle/lifecycle'
 import type { RuntimeFeatures } from '@coracle/oci-runtime'
 import type { Streaming } from '@coracle/streaming'
 
@@ -8,6 +8,7 @@ import type { Streaming } from '@coracle/streaming'
 export interface RouteDeps {
   readonly services: Services
   readonly stats: StatsReader
+  readonly events: Events
   readonly images: Images
   readonly host: Pick<Host, 'paths'>
   readonly name: string

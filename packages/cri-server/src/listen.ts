@@ -50,7 +50,13 @@ export async function listen(socketPath: string, deps: RouteDeps): Promise<CriSe
   })
   chmodSync(socketPath, 0o660)
   log.info('serving', { socket: socketPath })
-  return { stop: (graceMs) => stop(server, socketPath, graceMs) }
+  return {
+    stop: (graceMs) => {
+      // A stream of events ends only when somebody ends it.
+      deps.events.close()
+      return stop(server, socketPath, graceMs)
+    },
+  }
 }
 
 async function claimSocket(path: string): Promise<void> {

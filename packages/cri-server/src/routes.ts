@@ -13,6 +13,7 @@ import { containerStatus } from './runtime-service/container-status.ts'
 import { createContainer } from './runtime-service/create-container.ts'
 import { exec } from './runtime-service/exec.ts'
 import { execSync } from './runtime-service/exec-sync.ts'
+import { getContainerEvents } from './runtime-service/get-container-events.ts'
 import { listContainerStats } from './runtime-service/list-container-stats.ts'
 import { listContainers } from './runtime-service/list-containers.ts'
 import { listMetricDescriptors } from './runtime-service/list-metric-descriptors.ts'
@@ -75,6 +76,7 @@ export const runtimeRoutes = (deps: RouteDeps): Handlers<typeof RuntimeService> 
   listMetricDescriptors: listMetricDescriptors(),
   listPodSandboxMetrics: listPodSandboxMetrics(deps),
   streamPodSandboxMetrics: streamPodSandboxMetrics(deps),
+  getContainerEvents: getContainerEvents(deps),
   version: version(deps),
 })
 

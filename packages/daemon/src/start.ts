@@ -11,6 +11,7 @@ import { createHost, type Host, hostDevices, readDevice, readHostFacts } from '@
 import { createImages, type Images } from '@coracle/image'
 import {
   type Containers,
+  createEvents,
   createStatsReader,
   openDatabase,
   type Pods,
@@ -23,7 +24,7 @@ import { createStreaming, type Streaming } from '@coracle/streaming'
 import type { Config } from './config/config.ts'
 import { examine } from './doctor.ts'
 import { lockDirectory } from './instance-lock.ts'
-import { chooseDefault, createRuntimeTable, fillRuntimeTable, type RuntimeTable, rememberedHandlers } from './runtimes.ts'
+import { chooseDefault, createRuntimeTable, fillRuntimeTable, type RuntimeTable } from './runtimes.ts'
 
 const log = logger('daemon')
 
@@ -59,16 +60,9 @@ export async function startDaemon(options: StartOptions): Promise<Daemon> {
   const facts = readHostFacts({ cgroups: host.cgroups, ...(driver === 'auto' ? {} : { cgroupDriver: driver }) })
   await checkMachine(config, shutdown.signal)
   const runtimes = createRuntimeTable()
-  const fill = async (wanted: Config['runtimes']) => {
-    const inUse = () => new Set([...pods.all(), ...containers.all()].map(({ runtime }) => runtime))
-    // Only the handlers themselves can change without a restart: where they keep their containers stays.
-    const current = { ...config, runtimes: wanted }
-    const remembered = db.getMeta('handlers')
-    await fillRuntimeTable(runtimes, { config: current, host, driver: facts.cgroupDriver, inUse, remembered }, shutdown.signal)
-    const next = rememberedHandlers(runtimes)
-    if (next !== remembered) db.setMeta('handlers', next)
-  }
-  await fill(config.runtimes)
+  const inUse = (handler: string) => [...pods.all(), ...containers.all()].some(({ runtime }) => runtime === handler)
+  const context = (current: Config) => ({ config: current, host, driver: facts.cgroupDriver, inUse })
+  await fillRuntimeTable(runtimes, context(config), shutdown.signal)
   const defaultRuntime = await chooseDefault(config, host, shutdown.signal)
 
   const images = await openImages(config, host)
@@ -82,7 +76,6 @@ export async function startDaemon(options: StartOptions): Promise<Daemon> {
     ...{ pods, containers, host, facts, readDevice, hostDevices, images, cni },
     runtimes: runtimes.byHandler,
     handlerSettings: (handler) => ({ allowedAnnotations: runtimes.allowedAnnotations.get(handler) ?? [] }),
-    retiredRuntimes: runtimes.retired,
     settings: settingsOf(config, defaultRuntime),
     podLocks: new KeyedLock(),
     containerLocks: new KeyedLock(),
@@ -110,7 +103,7 @@ export async function startDaemon(options: StartOptions): Promise<Daemon> {
   return {
     reload: async (next) => {
       images.setPinned(next.images.pinned)
-      await fill(next.runtimes)
+      await fillRuntimeTable(runtimes, context(next), shutdown.signal)
     },
     selfCheck: () => {
       db.getMeta('self-check')
@@ -177,6 +170,7 @@ function routeDeps(
     services,
     streaming,
     stats: createStatsReader(services),
+    events: createEvents(services),
     images: services.images,
     host: services.host,
     name: config.name,

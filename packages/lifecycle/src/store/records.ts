@@ -1,11 +1,6 @@
-import type { SQLOutputValue } from 'node:sqlite'
 import { invalid, notFound } from '@coracle/base/errors'
-import { isFullId, quote } from '@coracle/base/ids'
-import { logger } from '@coracle/base/log'
-import { isObject } from '@coracle/base/parse-json'
+import { quote } from '@coracle/base/ids'
 import type { Database } from './database.ts'
-
-const log = logger('lifecycle')
 
 /** Turns a CRI message into bytes and back; given by the room that knows the protobuf runtime. */
 export interface Codec<C> {
@@ -18,6 +13,9 @@ export interface RecordOf<Id extends string, C> {
   readonly key: string
   readonly config: C
 }
+
+/** Told after every change that can be seen already: a new record has no `before`, a deleted one no `after`. Must not throw. */
+export type ChangeListener<R> = (...change: [before: R | undefined, after: R] | [before: R, after: undefined]) => void
 
 export interface RecordsOptions<C> {
   readonly table: 'pods' | 'containers'
@@ -33,6 +31,7 @@ export interface RecordsOptions<C> {
 export class Records<Id extends string, C, R extends RecordOf<Id, C>> {
   readonly #byId = new Map<string, R>()
   readonly #byKey = new Map<string, R>()
+  readonly #listeners: ChangeListener<R>[] = []
   readonly #noun: string
   readonly #insert
   readonly #update
@@ -47,16 +46,9 @@ export class Records<Id extends string, C, R extends RecordOf<Id, C>> {
     this.#update = db.prepare(`UPDATE ${table} SET record = ? WHERE id = ?`)
     this.#remove = db.prepare(`DELETE FROM ${table} WHERE id = ?`)
     for (const row of db.prepare(`SELECT id, key, config, record FROM ${table}`).all()) {
-      try {
-        this.#keep(this.#read(row))
-      } catch (err) {
-        // One broken record must not keep the others from being served. Recovery sweeps what it stood for.
-        log.error('a record cannot be read; it is put aside in table damaged', { table, id: row['id'], error: err })
-        db.prepare(`INSERT OR REPLACE INTO damaged SELECT '${table}', id, key, config, record FROM ${table} WHERE id = ?`).run(
-          String(row['id']),
-        )
-        this.#remove.run(String(row['id']))
-      }
+      const config = this.#codec.decode(row['config'] as Uint8Array)
+      // We wrote it: the record's shape is that of `R` without id, key and config.
+      this.#keep({ ...(revive(String(row['record'])) as object), id: row['id'], key: row['key'], config } as unknown as R)
     }
   }
 
@@ -64,19 +56,11 @@ export class Records<Id extends string, C, R extends RecordOf<Id, C>> {
   put(record: R): R {
     const { id, key, config, ...rest } = record
     const text = freeze(rest)
-  #read(row: Record<string, SQLOutputValue>): R {
-    const { id, key } = row
-    const record = revive(String(row['record']))
-    if (!isObject(record) || !isObject(record['state']) || typeof record['state']['kind'] !== 'string' || !isFullId(String(id)))
-      throw new Error('it has no state')
-    const config = this.#codec.decode(row['config'] as Uint8Array)
-    // We wrote it: the record's shape is that of `R` without id, key and config.
-    return { ...record, id, key, config } as unknown as R
-  }
-
-    if (this.#byId.has(id)) this.#update.run(text, id)
+    const before = this.#byId.get(id)
+    if (before !== undefined) this.#update.run(text, id)
     else this.#insert.run(id, key, this.#codec.encode(config), text)
     this.#keep(record)
+    for (const listener of this.#listeners) listener(before, record)
     return record
   }
 
@@ -86,6 +70,11 @@ export class Records<Id extends string, C, R extends RecordOf<Id, C>> {
     this.#remove.run(id)
     this.#byId.delete(id)
     this.#byKey.delete(record.key)
+    for (const listener of this.#listeners) listener(record, undefined)
+  }
+
+  onChange(listener: ChangeListener<R>): void {
+    this.#listeners.push(listener)
   }
 
   /** By full id, or an unambiguous prefix of it. Throws `invalid_argument` when ambiguous. */

@@ -1,0 +1,126 @@
+// What happens to pods and containers, told from the changes of their records: complete, in order, and to everybody alike.
+import { nowNs } from '@coracle/base/clock'
+import { CodedError } from '@coracle/base/errors'
+import type { ContainerId, PodId } from '@coracle/base/ids'
+import { type Container, isContainerVisible } from '../model/container.ts'
+import { isPodVisible, isReady, type Pod } from '../model/pod.ts'
+import type { Services } from '../services.ts'
+
+export type PodEventKind = 'created' | 'started' | 'stopped' | 'deleted'
+
+export interface PodEvent {
+  /** Of the container, or of the pod itself. */
+  readonly id: ContainerId | PodId
+  readonly kind: PodEventKind
+  /** Greater than that of every event before. */
+  readonly createdAt: bigint
+  /** The pod and all its containers right after the change. A deleted pod is told as it was. */
+  readonly pod: Pod | undefined
+  readonly containers: readonly Container[]
+}
+
+export interface Events {
+  /**
+   * What happens from now on, until `signal` aborts or `close`. Nobody waits for a slow subscriber: with 1,000 events unread it gets
+   * `resource_exhausted`, and must look at the lists again.
+   */
+  subscribe(signal: AbortSignal): AsyncIterableIterator<PodEvent>
+  /** Ends all subscriptions, and those to come. */
+  close(): void
+}
+
+const maxUnread = 1000
+
+export function createEvents({ pods, containers }: Pick<Services, 'pods' | 'containers'>): Events {
+  const subscribers = new Set<Subscriber>()
+  let isClosed = false
+  const publish = (id: PodEvent['id'], kinds: readonly PodEventKind[], pod: Pod | undefined) => {
+    if (subscribers.size === 0 || kinds.length === 0) return
+    const own = [...containers.all()].filter((container) => container.podId === pod?.id && isContainerVisible(container))
+    for (const kind of kinds) {
+      const event: PodEvent = { id, kind, createdAt: nowNs(), pod, containers: own }
+      for (const subscriber of subscribers) if (!subscriber.push(event)) subscribers.delete(subscriber)
+    }
+  }
+  pods.onChange((before, after) => publish((after ?? before).id, podKinds(before, after), after ?? before))
+  containers.onChange((before, after) => {
+    const { id, podId } = after ?? before
+    publish(id, containerKinds(before, after), pods.find(podId))
+  })
+  return {
+    subscribe: (signal) => {
+      const subscriber = new Subscriber()
+      if (isClosed) subscriber.end()
+      else subscribers.add(subscriber)
+      return subscriber.read(signal, () => subscribers.delete(subscriber))
+    },
+    close: () => {
+      isClosed = true
+      for (const subscriber of subscribers) subscriber.end()
+      subscribers.clear()
+    },
+  }
+}
+
+/** A record that nobody may see yet does not exist for subscribers. */
+export function podKinds(before: Pod | undefined, after: Pod | undefined): readonly PodEventKind[] {
+  const was = before !== undefined && isPodVisible(before) ? before : undefined
+  const is = after !== undefined && isPodVisible(after) ? after : undefined
+  if (is === undefined) return was === undefined ? [] : ['deleted']
+  if (was === undefined) return ['created', isReady(is) ? 'started' : 'stopped']
+  if (isReady(was) === isReady(is)) return []
+  return [isReady(is) ? 'started' : 'stopped']
+}
+
+export function containerKinds(before: Container | undefined, after: Container | undefined): readonly PodEventKind[] {
+  const was = before !== undefined && isContainerVisible(before) ? before.state.kind : undefined
+  const is = after !== undefined && isContainerVisible(after) ? after.state.kind : undefined
+  if (is === undefined) return was === undefined ? [] : ['deleted']
+  if (was === is) return []
+  const kinds: PodEventKind[] = was === undefined ? ['created'] : []
+  if (is === 'running') kinds.push('started')
+  if (is === 'exited') kinds.push('stopped')
+  return kinds
+}
+
+class Subscriber {
+  #unread: PodEvent[] = []
+  #state: 'open' | 'ended' | 'overrun' = 'open'
+  #wake = Promise.withResolvers<void>()
+
+  /** False when it has too much unread; it is cut off then. */
+  push(event: PodEvent): boolean {
+    if (this.#unread.length >= maxUnread) {
+      this.#state = 'overrun'
+      this.#unread = []
+    } else this.#unread.push(event)
+    this.#wake.resolve()
+    return this.#state === 'open'
+  }
+
+  end(): void {
+    this.#state = 'ended'
+    this.#wake.resolve()
+  }
+
+  async *read(signal: AbortSignal, leave: () => void): AsyncGenerator<PodEvent, void> {
+    const onAbort = () => {
+      leave()
+      this.#wake.resolve()
+    }
+    signal.addEventListener('abort', onAbort, { once: true })
+    try {
+      while (!signal.aborted) {
+        for (let next = this.#unread.shift(); next !== undefined; next = this.#unread.shift()) yield next
+        if (this.#state === 'overrun')
+          throw new CodedError('resource_exhausted', `more than ${maxUnread} events were unread: list everything again`)
+        if (this.#state === 'ended') return
+        this.#wake = Promise.withResolvers()
+        await this.#wake.promise
+      }
+    } finally {
+      signal.removeEventListener('abort', onAbort)
+      leave()
+    }
+  }
+}
