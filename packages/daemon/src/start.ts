@@ -24,7 +24,7 @@ import { createStreaming, type Streaming } from '@coracle/streaming'
 import type { Config } from './config/config.ts'
 import { examine } from './doctor.ts'
 import { lockDirectory } from './instance-lock.ts'
-import { chooseDefault, createRuntimeTable, fillRuntimeTable, type RuntimeTable } from './runtimes.ts'
+import { chooseDefault, createRuntimeTable, fillRuntimeTable, type RuntimeTable, rememberedHandlers } from './runtimes.ts'
 
 const log = logger('daemon')
 
@@ -60,9 +60,16 @@ export async function startDaemon(options: StartOptions): Promise<Daemon> {
   const facts = readHostFacts({ cgroups: host.cgroups, ...(driver === 'auto' ? {} : { cgroupDriver: driver }) })
   await checkMachine(config, shutdown.signal)
   const runtimes = createRuntimeTable()
-  const inUse = (handler: string) => [...pods.all(), ...containers.all()].some(({ runtime }) => runtime === handler)
-  const context = (current: Config) => ({ config: current, host, driver: facts.cgroupDriver, inUse })
-  await fillRuntimeTable(runtimes, context(config), shutdown.signal)
+  const fill = async (wanted: Config['runtimes']) => {
+    const inUse = () => new Set([...pods.all(), ...containers.all()].map(({ runtime }) => runtime))
+    // Only the handlers themselves can change without a restart: where they keep their containers stays.
+    const current = { ...config, runtimes: wanted }
+    const remembered = db.getMeta('handlers')
+    await fillRuntimeTable(runtimes, { config: current, host, driver: facts.cgroupDriver, inUse, remembered }, shutdown.signal)
+    const next = rememberedHandlers(runtimes)
+    if (next !== remembered) db.setMeta('handlers', next)
+  }
+  await fill(config.runtimes)
   const defaultRuntime = await chooseDefault(config, host, shutdown.signal)
 
   const images = await openImages(config, host)
@@ -75,6 +82,7 @@ export async function startDaemon(options: StartOptions): Promise<Daemon> {
   const services: Services = {
     ...{ pods, containers, host, facts, readDevice, hostDevices, images, cni },
     runtimes: runtimes.byHandler,
+    retiredRuntimes: runtimes.retired,
     handlerSettings: (handler) => ({ allowedAnnotations: runtimes.allowedAnnotations.get(handler) ?? [] }),
     settings: settingsOf(config, defaultRuntime),
     podLocks: new KeyedLock(),
@@ -103,7 +111,7 @@ export async function startDaemon(options: StartOptions): Promise<Daemon> {
   return {
     reload: async (next) => {
       images.setPinned(next.images.pinned)
-      await fillRuntimeTable(runtimes, context(next), shutdown.signal)
+      await fill(next.runtimes)
     },
     selfCheck: () => {
       db.getMeta('self-check')

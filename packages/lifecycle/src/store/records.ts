@@ -1,6 +1,11 @@
+import type { SQLOutputValue } from 'node:sqlite'
 import { invalid, notFound } from '@coracle/base/errors'
-import { quote } from '@coracle/base/ids'
+import { isFullId, quote } from '@coracle/base/ids'
+import { logger } from '@coracle/base/log'
+import { isObject } from '@coracle/base/parse-json'
 import type { Database } from './database.ts'
+
+const log = logger('lifecycle')
 
 /** Turns a CRI message into bytes and back; given by the room that knows the protobuf runtime. */
 export interface Codec<C> {
@@ -46,10 +51,27 @@ export class Records<Id extends string, C, R extends RecordOf<Id, C>> {
     this.#update = db.prepare(`UPDATE ${table} SET record = ? WHERE id = ?`)
     this.#remove = db.prepare(`DELETE FROM ${table} WHERE id = ?`)
     for (const row of db.prepare(`SELECT id, key, config, record FROM ${table}`).all()) {
-      const config = this.#codec.decode(row['config'] as Uint8Array)
-      // We wrote it: the record's shape is that of `R` without id, key and config.
-      this.#keep({ ...(revive(String(row['record'])) as object), id: row['id'], key: row['key'], config } as unknown as R)
+      try {
+        this.#keep(this.#read(row))
+      } catch (err) {
+        // One broken record must not keep the others from being served. Recovery sweeps what it stood for.
+        log.error('a record cannot be read; it is put aside in table damaged', { table, id: row['id'], error: err })
+        db.prepare(`INSERT OR REPLACE INTO damaged SELECT '${table}', id, key, config, record FROM ${table} WHERE id = ?`).run(
+          String(row['id']),
+        )
+        this.#remove.run(String(row['id']))
+      }
     }
+  }
+
+  #read(row: Record<string, SQLOutputValue>): R {
+    const { id, key } = row
+    const record = revive(String(row['record']))
+    if (!isObject(record) || !isObject(record['state']) || typeof record['state']['kind'] !== 'string' || !isFullId(String(id)))
+      throw new Error('it has no state')
+    const config = this.#codec.decode(row['config'] as Uint8Array)
+    // We wrote it: the record's shape is that of `R` without id, key and config.
+    return { ...record, id, key, config } as unknown as R
   }
 
   /** Inserts or replaces. The config, id and key of a record never change. */
