@@ -2,12 +2,13 @@
 import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
 import { createServer } from 'node:net'
-import { before, it } from 'node:test'
+import { after, before, it } from 'node:test'
 import { NamespaceMode } from '@coracle/cri-api'
 import type { ForwardedConnection, PortForwardConnection, PortForwardTransport } from '@coracle/streaming/client'
-import { eventually } from '@coracle/testkit/eventually'
+import type { Program } from '@coracle/testkit/program'
 import { failsWith } from '../cri/expect.ts'
 import { criSuite, type PodUnderTest } from '../cri/suite.ts'
+import { startEchoServer } from './echo-server.ts'
 import { openForward, text } from './sessions.ts'
 
 const all: readonly PortForwardTransport[] = ['spdy', 'tunnel', 'websocket']
@@ -16,13 +17,13 @@ const REFUSED = 7999
 
 criSuite('port-forward', (cri) => {
   let pod: PodUnderTest
+  let server: Program | undefined
   before(async () => {
     pod = await cri.pod()
-    // Echo, with the client's end of input passed on. IPv4 alone, and another one on IPv6 alone.
-    await pod.run({ command: ['nc', '-ll', '-p', String(ECHO), '-e', 'cat'] })
-    const container = await pod.run({ command: ['sh', '-c', `nc -ll -s ::1 -p ${ECHO + 1} -e cat`] })
-    await eventually('the servers listen', async () => (await container.sh('netstat -tln')).split(`:${ECHO}`).length > 2)
+    const container = await pod.run()
+    server = await startEchoServer(container, ['127.0.0.1', ECHO, '::1', ECHO + 1])
   })
+  after(() => server?.stop())
 
   /** Sends, ends its half, and reads the echo to its end. */
   async function echo(connection: ForwardedConnection, message: string | Buffer): Promise<string> {
