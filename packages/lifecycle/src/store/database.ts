@@ -1,6 +1,7 @@
 // Runtime records in SQLite (https://sqlite.org/wal.html): WAL, synchronous=NORMAL, since pods do not outlive a power loss.
-import { DatabaseSync, type StatementSync } from 'node:sqlite'
+import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
 import { CodedError } from '@coracle/base/errors'
+import { Reserve } from './reserve.ts'
 
 const schemaVersion = 1
 
@@ -12,6 +13,11 @@ const schema = `
 
 export interface Database extends Disposable {
   prepare(sql: string): StatementSync
+  /**
+   * Runs a statement that changes something. Throws `resource_exhausted` when the disk is full; one that `mustWork`, because
+   * something ends by it, uses up the reserve first.
+   */
+  run(statement: StatementSync, values: readonly SQLInputValue[], mustWork: boolean): void
   getMeta(name: string): string | undefined
   setMeta(name: string, value: string): void
 }
@@ -36,10 +42,21 @@ export function openDatabase(path: string): Database {
     const wayOut = `to go on without its records move it away: mv ${path} ${path}.damaged`
     throw new CodedError('data_loss', `open ${path} (${wayOut})`, { cause: err })
   }
+  const reserve = new Reserve(`${path}.reserve`)
   const get = db.prepare('SELECT value FROM meta WHERE name = ?')
   const set = db.prepare('INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value')
   return {
     prepare: (sql) => db.prepare(sql),
+    run: (statement, values, mustWork) => {
+      try {
+        statement.run(...values)
+        reserve.refill()
+      } catch (err) {
+        if (!isFull(err)) throw err
+        if (!mustWork || !reserve.give()) throw new CodedError('resource_exhausted', `no space left for ${path}`, { cause: err })
+        statement.run(...values)
+      }
+    },
     getMeta: (name) => {
       const row = get.get(name)
       return row === undefined ? undefined : String(row['value'])
@@ -49,6 +66,11 @@ export function openDatabase(path: string): Database {
     },
     [Symbol.dispose]: () => db.close(),
   }
+}
+
+/** SQLITE_FULL, and SQLITE_IOERR_SHMSIZE, its kind for the shared memory of the log (https://sqlite.org/rescode.html). */
+function isFull(err: unknown): boolean {
+  return err instanceof Error && 'errcode' in err && (err.errcode === 13 || err.errcode === 4874)
 }
 
 function migrate(db: DatabaseSync, path: string): void {

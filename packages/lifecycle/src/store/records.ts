@@ -38,6 +38,7 @@ export class Records<Id extends string, C, R extends RecordOf<Id, C>> {
   readonly #byKey = new Map<string, R>()
   readonly #listeners: ChangeListener<R>[] = []
   readonly #noun: string
+  readonly #db: Database
   readonly #insert
   readonly #update
   readonly #remove
@@ -46,6 +47,7 @@ export class Records<Id extends string, C, R extends RecordOf<Id, C>> {
   constructor(db: Database, options: RecordsOptions<C>) {
     const { table } = options
     this.#noun = options.noun
+    this.#db = db
     this.#codec = options.codec
     this.#insert = db.prepare(`INSERT INTO ${table} (id, key, config, record) VALUES (?, ?, ?, ?)`)
     this.#update = db.prepare(`UPDATE ${table} SET record = ? WHERE id = ?`)
@@ -79,8 +81,8 @@ export class Records<Id extends string, C, R extends RecordOf<Id, C>> {
     const { id, key, config, ...rest } = record
     const text = freeze(rest)
     const before = this.#byId.get(id)
-    if (before !== undefined) this.#update.run(text, id)
-    else this.#insert.run(id, key, this.#codec.encode(config), text)
+    if (before !== undefined) this.#db.run(this.#update, [text, id], true)
+    else this.#db.run(this.#insert, [id, key, this.#codec.encode(config), text], false)
     this.#keep(record)
     for (const listener of this.#listeners) listener(before, record)
     return record
@@ -89,7 +91,7 @@ export class Records<Id extends string, C, R extends RecordOf<Id, C>> {
   delete(id: string): void {
     const record = this.#byId.get(id)
     if (record === undefined) return
-    this.#remove.run(id)
+    this.#db.run(this.#remove, [id], true)
     this.#byId.delete(id)
     this.#byKey.delete(record.key)
     for (const listener of this.#listeners) listener(record, undefined)
