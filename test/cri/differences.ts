@@ -45,6 +45,9 @@ const containerdLacks = {
   pinsInState: 'containerd 1.6 keeps its network namespaces where the test cannot tell whose they are',
   cachedDel: 'containerd 1.6 deletes with the configuration of the day and forgets the address',
   ownProcess: 'this is about how coracled itself starts and ends',
+  statsDetails: 'containerd 1.6 has no window of CPU use and no pod stats with cgroup v1, and lists ended containers',
+  metrics: 'containerd 1.6 has no metrics over the CRI',
+  events: 'containerd 1.6 has no GetContainerEvents',
 } as const
 
 export type Capability = keyof typeof containerdLacks
