@@ -139,3 +139,13 @@ describe('extraction', needsRoot(), () => {
     assert.equal(layer.inodes, 5)
   })
 })
+
+describe('large layers', needsRoot(), () => {
+  test('T-51 more links than the file system allows are refused; a hundred thousand files are not', async () => {
+    await using world = await createUnpackWorld()
+    const links = rawTar(file('one'), ...Array.from({ length: 66_000 }, (_, i) => ({ name: `l${i}`, type: '1', link: 'one' })))
+    await assert.rejects(world.unpack(links, { limits: { maxEntries: 1_000_000 } }), /EMLINK|links/)
+    const files = rawTar(...Array.from({ length: 100_000 }, (_, i) => file(`d${i % 100}/f${i}`, '')))
+    assert.equal((await world.unpack(files, { limits: { maxEntries: 1_000_000 } })).inodes, 100_101)
+  })
+})

@@ -1,0 +1,59 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { parseChallenges } from './challenge.ts'
+import { endpointsOf, isLoopback, type RegistriesConfig } from './endpoints.ts'
+
+const urls = (registry: string, config: RegistriesConfig = {}) => endpointsOf(registry, config).map(({ baseUrl }) => baseUrl)
+
+describe('endpoints', () => {
+  test('plain HTTP for loopback literals and configured hosts only', () => {
+    for (const host of ['127.0.0.1', '127.9.8.7:5000', 'localhost', 'localhost:1', '[::1]:5000', 'LOCALHOST'])
+      assert.ok(isLoopback(host), host)
+    for (const host of ['128.0.0.1', 'localhost.evil.io', '127.0.0.1.evil.io', '[::2]', 'x127.0.0.1'])
+      assert.ok(!isLoopback(host), host)
+    assert.deepEqual(urls('r.io:5000'), ['https://r.io:5000/v2'])
+    assert.deepEqual(urls('r.io:5000', { insecureHosts: ['r.io:5000'] }), ['http://r.io:5000/v2'])
+    assert.deepEqual(urls('r.io', { insecureHosts: ['r.io:5000'] }), ['https://r.io/v2'])
+  })
+
+  test('docker.io has its own host', () => assert.deepEqual(urls('docker.io'), ['https://registry-1.docker.io/v2']))
+
+  test('mirrors come first, with their prefix, and get no credentials', () => {
+    const mirrors = { 'r.io': ['m.io', 'm.io:5000/cache', 'http://plain.io/', 'https://x.io/v2/proxy', '127.0.0.1:1'] }
+    assert.deepEqual(urls('r.io', { mirrors }), [
+      'https://m.io/v2',
+      'https://m.io:5000/v2/cache',
+      'http://plain.io/v2',
+      'https://x.io/v2/proxy',
+      'http://127.0.0.1:1/v2',
+      'https://r.io/v2',
+    ])
+    assert.deepEqual(
+      endpointsOf('r.io', { mirrors }).map(({ isOrigin }) => isOrigin),
+      [false, false, false, false, false, true],
+    )
+    for (const bad of ['http://u:p@m.io', 'm.io/?x', 'bad host'])
+      assert.throws(() => urls('r.io', { mirrors: { 'r.io': [bad] } }), /mirror/)
+  })
+
+  test('blocked', () => assert.throws(() => urls('r.io', { blocked: ['r.io'] }), /blocked/))
+})
+
+describe('challenges', () => {
+  const parse = (header: string) =>
+    parseChallenges(header).map(({ scheme, parameters }) => [scheme, Object.fromEntries(parameters)])
+  test('one, several, quoted commas, escapes, nonsense', () => {
+    assert.deepEqual(parse('Basic realm="x"'), [['basic', { realm: 'x' }]])
+    assert.deepEqual(parse('Bearer realm="https://a/t?x=1,2",service="s",scope="repository:a:pull,push", Basic realm="b\\"q"'), [
+      ['bearer', { realm: 'https://a/t?x=1,2', service: 's', scope: 'repository:a:pull,push' }],
+      ['basic', { realm: 'b"q' }],
+    ])
+    assert.deepEqual(parse('Negotiate, BEARER Realm=unquoted'), [
+      ['negotiate', {}],
+      ['bearer', { realm: 'unquoted' }],
+    ])
+    assert.deepEqual(parse(''), [])
+    assert.deepEqual(parse('"""'), [])
+    parse(`Bearer ${'x="'.repeat(100_000)}`)
+  })
+})
