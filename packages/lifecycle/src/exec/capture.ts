@@ -14,6 +14,7 @@ export class Capture implements Disposable {
   readonly #stream: Readable | undefined
   readonly #ended: Promise<void>
   #bytes = 0
+  #disposed = false
   #lastDataAt = performance.now()
 
   constructor(stream: Readable | undefined) {
@@ -24,7 +25,7 @@ export class Capture implements Disposable {
     stream?.on('data', (chunk: Buffer) => this.#keep(chunk))
     stream?.once('close', resolve)
     stream?.once('end', resolve)
-    stream?.once('error', () => resolve())
+    stream?.on('error', () => resolve())
   }
 
   /** Resolves when the stream ended, when nothing came for `silenceMs`, or at `limit` (of performance.now()). */
@@ -52,6 +53,8 @@ export class Capture implements Disposable {
   }
 
   #keep(chunk: Buffer): void {
+    // What was read ahead may still come after the end.
+    if (this.#disposed) return
     this.#lastDataAt = performance.now()
     const room = Math.min(maxBytes - this.#bytes, maxTotalBytes - totalBytes)
     if (room <= 0) return
@@ -62,6 +65,7 @@ export class Capture implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#disposed = true
     totalBytes -= this.#bytes
     this.#bytes = 0
     this.#stream?.destroy()

@@ -26,6 +26,9 @@ export interface ExecSyncResult {
 const drainSilenceMs = 1000
 const drainLimitMs = 15_000
 
+/** What a timer of the platform takes; a longer one would fire at once. */
+const longestTimerMs = 2 ** 31 - 1
+
 /** Throws `not_found` or `failed_precondition` unless something may be started in the container. */
 export function requireRunning(services: Services, id: string): RunningContainer {
   const container = services.containers.get(id)
@@ -40,7 +43,7 @@ export function requireRunning(services: Services, id: string): RunningContainer
  */
 export async function execSync(services: Services, request: ExecSyncRequest, signal: AbortSignal): Promise<ExecSyncResult> {
   const container = requireRunning(services, request.id)
-  const timeout = request.timeoutMs > 0 ? AbortSignal.timeout(request.timeoutMs) : undefined
+  const timeout = request.timeoutMs > 0 ? AbortSignal.timeout(Math.min(request.timeoutMs, longestTimerMs)) : undefined
   const stop = timeout === undefined ? signal : AbortSignal.any([signal, timeout])
   const title = `exec ${JSON.stringify(request.argv[0] ?? '')} in container ${container.id}`
   try {
