@@ -39,6 +39,11 @@ export function watchInfra(services: Services, { id, runtime }: Pod): void {
     const pod = services.pods.find(id)
     if (pod === undefined || !isReady(pod)) return
     log.warn('the init of a pod ended', { podId: id, exitCode })
-    services.pods.put({ ...pod, state: { kind: 'notReady' } })
+    try {
+      services.pods.put({ ...pod, state: { kind: 'notReady' } })
+    } catch (err) {
+      // Nobody waits for this: the next start looks again.
+      log.error('a pod could not be marked as not ready', { podId: id, error: err })
+    }
   })
 }

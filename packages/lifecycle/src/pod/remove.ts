@@ -1,16 +1,15 @@
 import { failed } from '@coracle/base/errors'
-import { cleanupSignal } from '@coracle/base/signals'
 import { removeContainer } from '../container/remove.ts'
 import { isPodVisible, podTitle } from '../model/pod.ts'
 import type { Services } from '../services.ts'
 import { forgetPod } from './release.ts'
-import { stopLockedPod } from './stop.ts'
+import { lockPod, stopLockedPod } from './stop.ts'
 
 /** Stops the pod if need be, removes its containers, its files and its record. Unknown: succeeds. */
 export async function removePod(services: Services, id: string): Promise<void> {
   const found = services.pods.find(id)
   if (found === undefined || !isPodVisible(found)) return
-  using _lock = await services.podLocks.lock(found.id, cleanupSignal(120_000))
+  using _lock = await lockPod(services, found.id)
   if (services.pods.find(found.id) === undefined) return
   await stopLockedPod(services, found.id)
   const pod = services.pods.get(found.id)

@@ -1,6 +1,6 @@
 import { hostname as osHostname } from 'node:os'
 import { nowNs } from '@coracle/base/clock'
-import { failed } from '@coracle/base/errors'
+import { CodedError, failed } from '@coracle/base/errors'
 import { failpoint } from '@coracle/base/failpoint'
 import { newPodId, type PodId } from '@coracle/base/ids'
 import { cleanupSignal } from '@coracle/base/signals'
@@ -139,6 +139,9 @@ async function buildPod(services: Services, created: Pod): Promise<Pod> {
     pod = { ...pod, infraPid: await startInfra(services, pod) }
     await failpoint('pod.infra.held')
   }
+  // Its end is told to pods that are ready; this one is not yet.
+  const gone = pod.held.infra ? runtimeOf(services, pod).readExit(layout.infra) : undefined
+  if (gone !== undefined) throw new CodedError('unavailable', `the pod's init ended at once with exit code ${gone.exitCode}`)
   pod = services.pods.put({ ...pod, state: { kind: 'ready' } })
   await failpoint('pod.ready')
   return pod

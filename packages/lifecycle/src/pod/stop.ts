@@ -11,8 +11,17 @@ import { releasePod } from './release.ts'
 export async function stopPod(services: Services, id: string): Promise<void> {
   const found = services.pods.find(id)
   if (found === undefined || !isPodVisible(found)) return
-  using _lock = await services.podLocks.lock(found.id, cleanupSignal(120_000))
+  using _lock = await lockPod(services, found.id)
   await stopLockedPod(services, found.id)
+}
+
+/** Throws `deadline_exceeded` when another stop or removal of the pod takes too long. */
+export async function lockPod(services: Services, id: string): Promise<Disposable> {
+  try {
+    return await services.podLocks.lock(id, cleanupSignal(120_000))
+  } catch (err) {
+    throw failed(`wait for the stop of pod sandbox ${id} that is under way`, err)
+  }
 }
 
 /** `stopPod` for a caller that holds the pod's lock. */
