@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { codeOf, explain } from '@coracle/base/errors'
+import { eventually } from '@coracle/testkit/eventually'
 import { containerConfig, podConfig, testServices } from '@coracle/testkit/services'
 import { createContainer } from './container/create.ts'
 import { removeContainer } from './container/remove.ts'
@@ -111,10 +112,14 @@ test(`random interleavings, seed ${seed}`, { timeout: 60_000 }, async () => {
   await Promise.all(Array.from({ length: clients }, (_value, n) => client(n)))
   for (const operation of Object.keys(allowed)) assert.ok((seen.get(`${operation} ok`) ?? 0) > 0, `${operation} never succeeded`)
 
+  // What abandoned callers began goes on; at a real end of the daemon it would not.
+  await eventually('nothing in flight', () => services.podFlights.size + services.containerFlights.size === 0)
+  await eventually('nothing being stopped', () => services.stops.size + services.startFlights.size === 0)
+
   // No pod that is not ready holds a live container.
   for (const { podId, state } of services.containers.all())
     if (state.kind === 'running') assert.equal(services.pods.get(podId).state.kind, 'ready')
-  // A start in the middle of it all finds the same, and everything can be removed.
+  // A restart finds the same, and everything can be removed.
   const next = node.restart()
   await using _next = next
   await recover(next.services)
