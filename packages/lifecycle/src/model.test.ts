@@ -1,5 +1,6 @@
 // Eight clients do to three pods whatever comes to their minds; a model of what the CRI promises watches. The seed is fixed.
 import assert from 'node:assert/strict'
+import { mkdirSync } from 'node:fs'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { codeOf, explain } from '@coracle/base/errors'
@@ -95,6 +96,9 @@ function assertSound(services: Services): void {
 test(`random interleavings, seed ${seed}`, { timeout: 60_000 }, async () => {
   await using node = testServices({ settings: { unclaimedMs: 100_000 } })
   const { services, machine } = node
+  // Notes which boot this is.
+  mkdirSync(services.settings.stateDirectory, { recursive: true })
+  await recover(services)
   const unhandled: unknown[] = []
   process.on('unhandledRejection', (err) => unhandled.push(err))
   const seen = new Map<string, number>()
