@@ -1,0 +1,54 @@
+import { type ContainerEventResponse, ContainerEventResponseSchema, ContainerEventType } from '@coracle/cri-api'
+import { defineCommand } from '../command.ts'
+import { shortId } from '../print/table.ts'
+import { UsageError } from '../usage-error.ts'
+
+const words = {
+  created: ContainerEventType.CONTAINER_CREATED_EVENT,
+  started: ContainerEventType.CONTAINER_STARTED_EVENT,
+  stopped: ContainerEventType.CONTAINER_STOPPED_EVENT,
+  deleted: ContainerEventType.CONTAINER_DELETED_EVENT,
+} as const
+
+export const command = defineCommand({
+  name: 'events',
+  summary: 'Follow what happens to pods and containers',
+  usage: 'events [options]',
+  description: 'From now on, until interrupted. Each event has the state of the pod and its containers right after it.',
+  options: {
+    pod: { kind: 'string', short: 'p', value: 'ID', help: 'of one pod: its id or the start of it' },
+    type: { kind: 'string', value: 'TYPE', choices: Object.keys(words), help: 'created, started, stopped or deleted' },
+    'no-trunc': { kind: 'flag', help: 'ids in full' },
+    output: { kind: 'string', short: 'o', value: 'FORMAT', choices: ['json', 'table'], help: 'json: one line an event' },
+  },
+  operands: { min: 0, max: 0 },
+  examples: ['coracle events', 'coracle events --type stopped -o json'],
+  async run(context, options) {
+    if (options.pod === '') throw new UsageError('--pod must not be empty')
+    const { messageToJson } = await import('../print/structured.ts')
+    const signal = context.interruption()
+    const wanted = options.type === undefined ? undefined : words[options.type as keyof typeof words]
+    for await (const event of context.runtime.getContainerEvents({}, { signal, timeoutMs: 0 })) {
+      if (wanted !== undefined && event.containerEventType !== wanted) continue
+      if (options.pod !== undefined && !event.podSandboxStatus?.id.startsWith(options.pod)) continue
+      if (options.output === 'json') context.out.line(JSON.stringify(messageToJson(ContainerEventResponseSchema, event)))
+      else context.out.line(describe(event, options['no-trunc'] ? (id) => id : shortId))
+    }
+  },
+})
+
+/** `TIME TYPE container ID NAME of pod NAMESPACE/NAME`, and the exit code of what has ended. */
+function describe(event: ContainerEventResponse, idOf: (id: string) => string): string {
+  const { containerId, podSandboxStatus: pod, containersStatuses } = event
+  const isPod = pod?.id === containerId
+  const container = containersStatuses.find(({ id }) => id === containerId)
+  const podName = `${pod?.metadata?.namespace ?? ''}/${pod?.metadata?.name ?? ''}`
+  const ended = event.containerEventType === ContainerEventType.CONTAINER_STOPPED_EVENT && container !== undefined
+  return [
+    new Date(Number(event.createdAt / 1_000_000n)).toISOString(),
+    (Object.entries(words).find(([, type]) => type === event.containerEventType)?.[0] ?? 'unknown').padEnd(7),
+    isPod ? `pod       ${idOf(containerId)} ${podName}` : `container ${idOf(containerId)} ${container?.metadata?.name ?? '-'}`,
+    ...(isPod ? [] : [`of pod ${podName}`]),
+    ...(ended ? [`exit code ${container.exitCode}${container.reason === '' ? '' : ` (${container.reason})`}`] : []),
+  ].join(' ')
+}
