@@ -38,6 +38,8 @@ const program = fileURLToPath(new URL('./worker.ts', import.meta.url))
 // A worker that does not answer a cancellation in this time is killed.
 const cancelMs = 3000
 const maxStderrBytes = 8192
+// Starting a worker takes as long as unpacking about this much: less is given to one that runs.
+const worthAWorkerBytes = 16 * 1024 * 1024
 
 interface Pending {
   readonly resolve: (layer: UnpackedLayer) => void
@@ -52,6 +54,8 @@ class UnpackWorker {
   readonly #onEnd: (worker: UnpackWorker) => void
   #stderr = ''
   idleTimer: NodeJS.Timeout | undefined
+  /** Compressed bytes of the layers in work. */
+  pendingBytes = 0
 
   constructor(options: PoolOptions, onEnd: (worker: UnpackWorker) => void) {
     this.#onEnd = onEnd
@@ -134,9 +138,11 @@ export function createUnpackPool(options: PoolOptions): UnpackPool {
     workers.add(worker)
     return worker
   }
-  const leastBusy = (): UnpackWorker => {
-    const [first] = [...workers].sort((a, b) => a.jobs.size - b.jobs.size)
-    return first === undefined || (first.jobs.size > 0 && workers.size < options.maxWorkers) ? add() : first
+  const workerFor = ({ blob }: LayerJob): UnpackWorker => {
+    const [first] = [...workers].sort((a, b) => a.pendingBytes - b.pendingBytes)
+    if (first === undefined) return add()
+    const isWorthOne = blob.size > worthAWorkerBytes / 8 && first.pendingBytes + blob.size > worthAWorkerBytes
+    return first.jobs.size > 0 && isWorthOne && workers.size < options.maxWorkers ? add() : first
   }
   const endWhenIdle = (worker: UnpackWorker): void => {
     clearTimeout(worker.idleTimer)
@@ -151,7 +157,7 @@ export function createUnpackPool(options: PoolOptions): UnpackPool {
   return {
     unpack(job, { onProgress, signal }) {
       const id = nextId++
-      const worker = leastBusy()
+      const worker = workerFor(job)
       clearTimeout(worker.idleTimer)
       const { promise: result, resolve, reject } = Promise.withResolvers<UnpackedLayer>()
       const { promise: settled, resolve: settle } = Promise.withResolvers<void>()
@@ -161,6 +167,7 @@ export function createUnpackPool(options: PoolOptions): UnpackPool {
         const timer = setTimeout(() => void worker.kill(), cancelMs)
         void settled.then(() => clearTimeout(timer))
       }
+      worker.pendingBytes += job.blob.size
       worker.jobs.set(id, {
         resolve,
         reject,
@@ -168,6 +175,7 @@ export function createUnpackPool(options: PoolOptions): UnpackPool {
         settle() {
           signal.removeEventListener('abort', onAbort)
           worker.jobs.delete(id)
+          worker.pendingBytes -= job.blob.size
           endWhenIdle(worker)
           settle()
         },

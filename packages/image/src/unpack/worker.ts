@@ -30,9 +30,9 @@ async function start(stagingDirectory: string): Promise<void> {
   send({ type: 'ready' })
 }
 
-async function unpack(id: number, job: LayerJob): Promise<void> {
-  const controller = new AbortController()
-  running.set(id, controller)
+async function unpack(id: number, job: LayerJob, signal: AbortSignal): Promise<void> {
+  await confined
+  signal.throwIfAborted()
   sys.enter(stagingFd)
   const fd = openSync(job.directory, 'r')
   const client = createRegistryClient(job.source)
@@ -44,13 +44,12 @@ async function unpack(id: number, job: LayerJob): Promise<void> {
       extractor,
       enter: () => sys.enter(fd),
       onDownloaded: (bytes) => downloaded.set(id, bytes),
-      signal: controller.signal,
+      signal,
     })
     send({ type: 'done', id, layer })
   } finally {
     client.close()
     closeSync(fd)
-    running.delete(id)
     downloaded.delete(id)
   }
 }
@@ -65,10 +64,16 @@ function handle(command: Command): void {
     confined = start(command.stagingDirectory)
     confined.catch(die)
   } else if (command.type === 'cancel') running.get(command.id)?.abort(new DOMException('canceled', 'AbortError'))
-  else
-    confined
-      .then(() => unpack(command.id, command.job))
-      .catch((err) => send({ type: 'failed', id: command.id, error: toPlain(err) }))
+  else begin(command.id, command.job)
+}
+
+function begin(id: number, job: LayerJob): void {
+  const controller = new AbortController()
+  // At once, so that a cancellation finds it also while we start.
+  running.set(id, controller)
+  unpack(id, job, controller.signal)
+    .catch((err) => send({ type: 'failed', id, error: toPlain(err) }))
+    .finally(() => running.delete(id))
 }
 
 function die(err: unknown): void {
