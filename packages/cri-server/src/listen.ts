@@ -1,6 +1,7 @@
 import { chmodSync, mkdirSync, rmSync, statSync } from 'node:fs'
 import { connect } from 'node:net'
 import { dirname } from 'node:path'
+import { isErrno } from '@coracle/base/errno'
 import { CodedError } from '@coracle/base/errors'
 import { logger } from '@coracle/base/log'
 import { ImageService, RuntimeService } from '@coracle/cri-api'
@@ -78,7 +79,8 @@ function answers(path: string): Promise<boolean> {
     socket.destroy()
     resolve(true)
   })
-  socket.once('error', () => resolve(false))
+  // A listener whose queue is full is one, too.
+  socket.once('error', (err) => resolve(!isErrno(err, 'ECONNREFUSED', 'ENOENT')))
   return promise
 }
 

@@ -11,7 +11,7 @@ const intervalMs = 200
 
 interface Pull {
   latest: PullProgress
-  readonly finished: PromiseWithResolvers<void>
+  finished: boolean
 }
 
 export function createProgress(): Progress {
@@ -19,11 +19,12 @@ export function createProgress(): Progress {
   return {
     report: (image, progress) => {
       const pull = pulls.get(image)
-      if (pull === undefined) pulls.set(image, { latest: progress, finished: Promise.withResolvers() })
+      if (pull === undefined) pulls.set(image, { latest: progress, finished: false })
       else pull.latest = progress
     },
     done: (image) => {
-      pulls.get(image)?.finished.resolve()
+      const pull = pulls.get(image)
+      if (pull !== undefined) pull.finished = true
       pulls.delete(image)
     },
     watch: (image, signal) => watch(pulls, image, signal),
@@ -36,13 +37,14 @@ async function* watch(pulls: ReadonlyMap<string, Pull>, image: string, signal: A
   const pull = pulls.get(image)
   if (pull === undefined) return
   let told: PullProgress | undefined
-  for (let over = false; !signal.aborted; ) {
+  while (!signal.aborted) {
+    const over = pull.finished
     if (pull.latest !== told) {
       told = pull.latest
       yield told
     }
     if (over) return
-    over = await Promise.race([pull.finished.promise.then(() => true), pause().then(() => false)])
+    await pause()
   }
 }
 

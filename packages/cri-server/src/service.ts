@@ -86,7 +86,7 @@ type AnyCall = ServerUnaryCall<Message, object> | ServerWritableStream<Message, 
 function signalOf(call: AnyCall): AbortSignal {
   const controller = new AbortController()
   const emitter: EventEmitter = call
-  emitter.once('cancelled', () => {
+  const onCancelled = () => {
     const deadline = call.getDeadline()
     const at = deadline instanceof Date ? deadline.getTime() : deadline
     const passed = at <= Date.now() + 5
@@ -95,7 +95,10 @@ function signalOf(call: AnyCall): AbortSignal {
         ? new CodedError('deadline_exceeded', 'the deadline of the call has passed')
         : new CodedError('canceled', 'the caller left'),
     )
-  })
+  }
+  // It may have left while its request was still being read.
+  if (call.cancelled) onCancelled()
+  else emitter.once('cancelled', onCancelled)
   return controller.signal
 }
 
@@ -135,7 +138,7 @@ function streamingCall(
         const responses = (await handler(call.request, { signal, apiVersion })) as AsyncIterable<object>
         for await (const response of responses) {
           signal.throwIfAborted()
-          if (!call.write(response)) await Promise.race([once(call, 'drain'), once(call, 'cancelled')])
+          if (!call.write(response)) await drained(call, signal)
         }
         call.end()
         finished(method, call.request, start)
@@ -148,9 +151,17 @@ function streamingCall(
   }
 }
 
-const once = (call: EventEmitter, event: string): Promise<void> => {
+/** Resolves when more may be written, or nobody reads any more. */
+function drained(call: EventEmitter, signal: AbortSignal): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>()
-  call.once(event, resolve)
+  const done = () => {
+    call.off('drain', done)
+    signal.removeEventListener('abort', done)
+    resolve()
+  }
+  call.once('drain', done)
+  signal.addEventListener('abort', done, { once: true })
+  if (signal.aborted) done()
   return promise
 }
 

@@ -11,7 +11,11 @@ export function pullImage(deps: RouteDeps): Handler<(typeof ImageService)['metho
     const name = parseImageName(spec)
     const reference = parseReference(name)
     const credentials = credentialsOf(auth, reference.registry)
-    const onProgress = (progress: PullProgress) => deps.progress.report(name, progress)
+    let over = false
+    const onProgress = (progress: PullProgress) => {
+      // A download that was given up may still report.
+      if (!over) deps.progress.report(name, progress)
+    }
     try {
       const image = await deps.images.pull(
         { reference, onProgress, ...(credentials === undefined ? {} : { credentials }) },
@@ -19,6 +23,7 @@ export function pullImage(deps: RouteDeps): Handler<(typeof ImageService)['metho
       )
       return { imageRef: image.id }
     } finally {
+      over = true
       deps.progress.done(name)
     }
   }
