@@ -1,3 +1,4 @@
+export { type CallStatistics, callBuckets, callStatistics } from './call-statistics.ts'
 export { containerConfigCodec, podConfigCodec } from './codecs.ts'
 export type { Progress, RouteDeps } from './deps.ts'
 export { type CriServer, listen } from './listen.ts'

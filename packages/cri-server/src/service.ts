@@ -22,6 +22,7 @@ import {
   status,
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js'
+import { recordCall } from './call-statistics.ts'
 import { Encoded } from './encoded.ts'
 import { toGrpc, unimplemented } from './errors.ts'
 import { summarise } from './summary.ts'
@@ -166,6 +167,7 @@ function drained(call: EventEmitter, signal: AbortSignal): Promise<void> {
 }
 
 function finished(method: DescMethod, request: Message, start: number, failure?: { code: status; details: string }): void {
+  recordCall(method.name, status[failure?.code ?? status.OK], (performance.now() - start) / 1000)
   const fields = {
     rpc: method.name,
     ms: Math.round((performance.now() - start) * 100) / 100,

@@ -6,7 +6,7 @@ import { KeyedLock } from '@coracle/base/keyed-lock'
 import { logger } from '@coracle/base/log'
 import { SingleFlight } from '@coracle/base/single-flight'
 import { type Cni, createCni } from '@coracle/cni'
-import { containerConfigCodec, createProgress, listen, podConfigCodec, type RouteDeps } from '@coracle/cri-server'
+import { callStatistics, containerConfigCodec, createProgress, listen, podConfigCodec, type RouteDeps } from '@coracle/cri-server'
 import { createHost, type Host, hostDevices, readDevice, readHostFacts } from '@coracle/host'
 import { createImages, type Images } from '@coracle/image'
 import {
@@ -24,6 +24,8 @@ import { createStreaming, type Streaming } from '@coracle/streaming'
 import type { Config } from './config/config.ts'
 import { examine } from './doctor.ts'
 import { lockDirectory } from './instance-lock.ts'
+import { serveMetrics } from './metrics/endpoint.ts'
+import { createOwnMetrics } from './metrics/own-metrics.ts'
 import { chooseDefault, createRuntimeTable, fillRuntimeTable, type RuntimeTable, rememberedHandlers } from './runtimes.ts'
 
 const log = logger('daemon')
@@ -99,6 +101,9 @@ export async function startDaemon(options: StartOptions): Promise<Daemon> {
   await recover(services)
 
   const streaming = made.use(await createStreaming(config.streaming, streamTarget(services)))
+  if (config.metricsPort !== undefined) {
+    made.use(await serveMetrics(config.metricsPort, createOwnMetrics(services, callStatistics, options.version)))
+  }
   const server = await listen(config.socket, routeDeps(options, { services, runtimes, streaming }))
   log.info('ready', {
     version: options.version,

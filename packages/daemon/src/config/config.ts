@@ -58,6 +58,8 @@ export interface Config {
     readonly registries: RegistriesConfig
   }
   readonly streaming: StreamingConfig
+  /** Undefined: not served. */
+  readonly metricsPort: number | undefined
   readonly limits: { readonly probeTimeoutMs: number; readonly unclaimedMs: number }
 }
 
@@ -107,6 +109,7 @@ export function toConfig(settings: Settings, exists: (path: string) => boolean):
       registries: registriesOf(settings),
     },
     streaming: streamingOf(settings),
+    metricsPort: get<number>('metrics.port') === 0 ? undefined : get<number>('metrics.port'),
     limits: {
       probeTimeoutMs: get<number>('limits.probe_timeout_s') * 1000,
       unclaimedMs: get<number>('limits.unclaimed_s') * 1000,

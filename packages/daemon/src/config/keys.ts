@@ -259,6 +259,14 @@ export const keys: readonly Key[] = [
   },
 
   {
+    path: 'metrics.port',
+    type: 'integer',
+    default: 0,
+    check: range(0, 65535),
+    doc: 'Port on 127.0.0.1 where metrics of the daemon itself are served for Prometheus, at /metrics. 0: not served.',
+  },
+
+  {
     path: 'limits.probe_timeout_s',
     type: 'integer',
     default: 10,
