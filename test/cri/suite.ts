@@ -68,9 +68,14 @@ export class Cri implements AsyncDisposable {
     const { registry, images } = await openRegistry()
     this.#registry = registry
     this.#images = images
-    this.#node = await startNodeUnderTest(registry, options)
-    await this.image.pullImage({ image: { image: images.busybox } })
-    return this
+    try {
+      this.#node = await startNodeUnderTest(registry, options)
+      await this.image.pullImage({ image: { image: images.busybox } })
+      return this
+    } catch (err) {
+      await this[Symbol.asyncDispose]()
+      throw err
+    }
   }
 
   get node(): TestNode {
@@ -139,6 +144,8 @@ export class Cri implements AsyncDisposable {
     await using stack = new AsyncDisposableStack()
     stack.use(this.#registry)
     stack.use(this.#node)
+    this.#registry = undefined
+    this.#node = undefined
   }
 }
 

@@ -19,7 +19,12 @@ export async function startProduct(world: World, product: Product): Promise<Test
   }
   const before = await takeSnapshot(scope, new Set())
   const node = new RunningNode({ world, product, scope, before })
-  await node.restart()
+  try {
+    await node.restart()
+  } catch (err) {
+    await world.remove()
+    throw err
+  }
   return node
 }
 
@@ -112,6 +117,8 @@ class RunningNode implements TestNode {
   async [Symbol.asyncDispose](): Promise<void> {
     await using stack = new AsyncDisposableStack()
     stack.defer(() => this.#parts.world.remove())
+    // After a failure only: a world that is clean has nothing to sweep.
+    stack.defer(() => sweep(this))
     stack.defer(() => this.client.close())
     stack.defer(() => this.stop())
     if (!this.#daemon?.running()) await this.restart()
@@ -131,10 +138,7 @@ class RunningNode implements TestNode {
       leaks = await this.leaks()
     }
     if (leaks.length === 0) return
-    const failure = new Error(`${this.product} left on the machine:\n  ${leaks.join('\n  ')}\n${this.#tail()}`)
-    await this.stop()
-    await sweep(this)
-    throw failure
+    throw new Error(`${this.product} left on the machine:\n  ${leaks.join('\n  ')}\n${this.#tail()}`)
   }
 
   async #serves(): Promise<boolean> {
