@@ -1,5 +1,5 @@
-import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
 import { type ContainerConfig, ContainerConfigSchema, type PodSandboxConfig, PodSandboxConfigSchema } from '@coracle/cri-api'
+import { create, fromBinary, toBinary } from '@coracle/cri-api/protobuf'
 import type { Codec } from '@coracle/lifecycle'
 
 /** Configurations are kept as protobuf bytes: unknown fields of newer callers survive, and nothing is lost in an echo. */

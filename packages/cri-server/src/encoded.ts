@@ -1,5 +1,6 @@
 // Lists are asked for each second: the encoding of every item is kept as long as its record stays the same object.
-import { create, type DescMessage, type MessageInitShape, toBinary } from '@bufbuild/protobuf'
+import type { DescMessage, MessageInitShape } from '@bufbuild/protobuf'
+import { create, toBinary } from '@coracle/cri-api/protobuf'
 
 /** A response that is encoded already. */
 export class Encoded {

@@ -1,18 +1,10 @@
 // Turns handlers into a gRPC service: request id, deadline, one log line, errors; an onion around all RPCs.
 
 import type { EventEmitter } from 'node:events'
-import type { Message } from '@bufbuild/protobuf'
-import {
-  create,
-  type DescMethod,
-  type DescService,
-  fromBinary,
-  type MessageInitShape,
-  type MessageShape,
-  toBinary,
-} from '@bufbuild/protobuf'
+import type { DescMethod, DescService, Message, MessageInitShape, MessageShape } from '@bufbuild/protobuf'
 import { CodedError } from '@coracle/base/errors'
 import { logger, withRequestId } from '@coracle/base/log'
+import { create, fromBinary, toBinary } from '@coracle/cri-api/protobuf'
 import {
   type handleServerStreamingCall,
   type handleUnaryCall,

@@ -1,5 +1,5 @@
-import { create, toBinary } from '@bufbuild/protobuf'
 import { ContainerEventResponseSchema, ContainerEventType } from '@coracle/cri-api'
+import { create, toBinary } from '@coracle/cri-api/protobuf'
 import type { Images } from '@coracle/image'
 import type { PodEvent, PodEventKind } from '@coracle/lifecycle'
 import { Encoded } from '../encoded.ts'

@@ -45,6 +45,7 @@ function stateOf({ services }: RouteDeps): string {
     podsInFlight: services.podFlights.size,
     containersInFlight: services.containerFlights.size,
     stopsInFlight: services.stops.size,
+    memory: process.memoryUsage(),
     handlers: [...services.runtimes.values()].map(({ handler, program }) => ({ handler, program })),
   })
 }
