@@ -1,6 +1,6 @@
-import { existsSync, linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { isErrno } from '@coracle/base/errno'
+import { isErrno, unlessErrno } from '@coracle/base/errno'
 import { CodedError } from '@coracle/base/errors'
 import type { Processes } from '@coracle/host'
 
@@ -12,7 +12,9 @@ export function lockDirectory(directory: string, processes: Pick<Processes, 'ide
   const path = join(directory, 'coracled.pid')
   const own = `${process.pid} ${processes.identify(process.pid)?.startTime ?? 0n}\n`
   const temporary = `${path}.${process.pid}`
-  writeFileSync(temporary, own, { mode: 0o600 })
+  // A process with the same pid, as in containers, may have left one.
+  rmSync(temporary, { force: true })
+  writeFileSync(temporary, own, { mode: 0o600, flag: 'wx' })
   try {
     for (let attempt = 0; ; attempt++) {
       try {
@@ -20,8 +22,7 @@ export function lockDirectory(directory: string, processes: Pick<Processes, 'ide
         break
       } catch (err) {
         if (!isErrno(err, 'EEXIST') || attempt > 3) throw err
-        refuseLiving(path, directory, processes)
-        rmSync(path, { force: true })
+        removeStale(path, directory, processes)
       }
     }
   } finally {
@@ -34,8 +35,31 @@ export function lockDirectory(directory: string, processes: Pick<Processes, 'ide
   }
 }
 
-function refuseLiving(path: string, directory: string, processes: Pick<Processes, 'identify'>): void {
-  const [pid = '', startTime = ''] = readFileSync(path, 'utf8').trim().split(' ')
+function removeStale(path: string, directory: string, processes: Pick<Processes, 'identify'>): void {
+  refuseLiving(readLock(path), directory, processes)
+  // Another one may have found it stale, too, and have put its own there since: only what was taken away is removed.
+  const aside = `${path}.${process.pid}.stale`
+  try {
+    renameSync(path, aside)
+  } catch (err) {
+    if (isErrno(err, 'ENOENT')) return
+    throw err
+  }
+  try {
+    refuseLiving(readLock(aside), directory, processes)
+  } catch (err) {
+    linkSync(aside, path)
+    throw err
+  } finally {
+    rmSync(aside, { force: true })
+  }
+}
+
+/** Empty when it has gone meanwhile. */
+const readLock = (path: string): string => unlessErrno(['ENOENT'], () => readFileSync(path, 'utf8'), '')
+
+function refuseLiving(content: string, directory: string, processes: Pick<Processes, 'identify'>): void {
+  const [pid = '', startTime = ''] = content.trim().split(' ')
   const living = /^\d+$/.test(pid) ? processes.identify(Number(pid)) : undefined
   if (living !== undefined && `${living.startTime}` === startTime) {
     throw new CodedError(

@@ -32,15 +32,16 @@ async function serve(args: Arguments): Promise<void> {
   process.umask(0o022)
   process.chdir('/')
   armFailpoints(args.failpoints)
+  surviveTrouble()
   let daemon: Daemon | undefined
   using systemd = createSystemd({
     notifySocket: process.env['NOTIFY_SOCKET'],
     watchdogMicroseconds: process.env['WATCHDOG_USEC'],
     selfCheck: () => daemon?.selfCheck(),
   })
-  daemon = await startDaemon({ config, version: manifest.version, describe: () => JSON.stringify(config) })
-  systemd.ready('serving')
-  process.on('SIGHUP', () => {
+  const reload = () => {
+    // Before that everything is read for the first time.
+    if (daemon === undefined) return
     systemd.reloading()
     try {
       const next = load(args)
@@ -49,18 +50,34 @@ async function serve(args: Arguments): Promise<void> {
       }
       ;({ settings, config } = next)
       applyLog(config.log)
-      void daemon?.reload(config).catch((err: unknown) => log.error('reload failed', { error: explain(err) }))
+      daemon.reload(config).catch((err: unknown) => log.error('reload failed', { error: explain(err) }))
     } catch (err) {
       log.error('configuration not reloaded: the old one stays', { error: explain(err) })
     }
     systemd.ready('serving')
-  })
+  }
+  // From the beginning: without a listener it would end the process.
+  process.on('SIGHUP', reload)
+  daemon = await startDaemon({ config, version: manifest.version, describe: () => JSON.stringify(config) })
+  systemd.ready('serving')
   const { promise: asked, resolve } = Promise.withResolvers<string>()
   for (const name of ['SIGTERM', 'SIGINT'] as const) process.on(name, () => resolve(name))
   const signal = await asked
   log.info('stopping; containers are left alone', { signal })
   systemd.stopping()
   await daemon.stop()
+}
+
+/** Exit code of a daemon that met a mistake of its own: EX_SOFTWARE of sysexits.h. It is started again; containers live on. */
+const softwareError = 70
+
+function surviveTrouble(): void {
+  // Whoever reads the log may leave.
+  process.stderr.on('error', () => {})
+  process.on('uncaughtException', (err) => {
+    log.error('uncaught exception; ending', { error: explain(err), stack: err instanceof Error ? err.stack : undefined })
+    process.exit(softwareError)
+  })
 }
 
 async function main(): Promise<number> {
