@@ -19,7 +19,9 @@ export function readMemory(hierarchy: Hierarchy, directory: string): MemoryUse |
 
 function legacyMemory(directory: string, stat: (name: string) => number): MemoryUse {
   const usageBytes = readNumber(`${directory}/memory.usage_in_bytes`) ?? 0
-  const limitBytes = limitOf(readNumber(`${directory}/memory.limit_in_bytes`))
+  // The least of its own and those above: without any there is no own one, and most containers are spared a read.
+  const isLimited = stat('hierarchical_memory_limit') < unlimited
+  const limitBytes = isLimited ? limitOf(readNumber(`${directory}/memory.limit_in_bytes`)) : undefined
   const both = limitBytes === undefined ? undefined : limitOf(readNumber(`${directory}/memory.memsw.limit_in_bytes`))
   return {
     usageBytes,
