@@ -31,8 +31,13 @@ export function cachedItem<R extends object, D extends DescMessage>(
 
 /** A message as an item of field 1 of a list response. */
 export function itemOf<D extends DescMessage>(schema: D, message: MessageInitShape<D>): Buffer {
-  const body = toBinary(schema, create(schema, message))
-  return Buffer.concat([Buffer.from([0x0a]), varint(body.length), body])
+  return field(1, [toBinary(schema, create(schema, message))])
+}
+
+/** A field that is a message, by its number below 16, from the encodings of its parts: those of one message may stand apart. */
+export function field(number: number, parts: readonly Uint8Array[]): Buffer {
+  const length = parts.reduce((sum, part) => sum + part.length, 0)
+  return Buffer.concat([Buffer.from([(number << 3) | 2]), varint(length), ...parts])
 }
 
 /** Items joined are a list response whose only field, number 1, is repeated. */

@@ -1,17 +1,19 @@
-import type { MessageInitShape } from '@bufbuild/protobuf'
+import type { DescMessage, MessageInitShape } from '@bufbuild/protobuf'
 import {
   ContainerStatsSchema,
   type CpuUsageSchema,
+  LinuxPodSandboxStatsSchema,
   type MemoryUsageSchema,
   type NetworkInterfaceUsageSchema,
   PodSandboxStatsSchema,
   type PsiStatsSchema,
 } from '@coracle/cri-api'
+import { create, toBinary } from '@coracle/cri-api/protobuf'
 import type { CgroupUsage, InterfaceCounters, MemoryUse, Pressure, PressureTimes } from '@coracle/host'
-import type { ContainerUse, PodUse } from '@coracle/lifecycle'
-import { itemOf } from '../encoded.ts'
+import type { Container, ContainerUse, Pod, PodUse } from '@coracle/lifecycle'
+import { field } from '../encoded.ts'
 
-type Init<D extends Parameters<typeof itemOf>[0]> = MessageInitShape<D>
+type Init<D extends DescMessage> = MessageInitShape<D>
 
 const count = (value: number) => ({ value: BigInt(value) })
 
@@ -54,7 +56,7 @@ const swap = (timestamp: bigint, { swapBytes, swapLimitBytes }: MemoryUse) => ({
 })
 
 /** An ended container has neither CPU nor memory, only its writable layer. */
-export function containerStats(use: ContainerUse): Init<typeof ContainerStatsSchema> {
+export function containerStats(use: ContainerUse) {
   const { container, usage, layer, timestampNs: timestamp } = use
   const { metadata, labels, annotations } = container.config
   return {
@@ -94,7 +96,7 @@ function network(use: PodUse) {
 }
 
 /** `linux` is always there: kubelet reads it without a look. */
-export function podStats(use: PodUse): Init<typeof PodSandboxStatsSchema> {
+export function podStats(use: PodUse) {
   const { pod, usage, timestampNs: timestamp } = use
   const { metadata, labels, annotations } = pod.config
   return {
@@ -109,5 +111,37 @@ export function podStats(use: PodUse): Init<typeof PodSandboxStatsSchema> {
   }
 }
 
-export const containerStatsItem = (use: ContainerUse): Buffer => itemOf(ContainerStatsSchema, containerStats(use))
-export const podStatsItem = (use: PodUse): Buffer => itemOf(PodSandboxStatsSchema, podStats(use))
+// Names, labels and annotations are most of a message and never change: encoded once a record, the numbers each time.
+
+const identityOf = new WeakMap<Container | Pod, Uint8Array>()
+
+function identity(of: Container | Pod, encode: () => Uint8Array): Uint8Array {
+  let bytes = identityOf.get(of)
+  if (bytes === undefined) {
+    bytes = encode()
+    identityOf.set(of, bytes)
+  }
+  return bytes
+}
+
+function containerParts(use: ContainerUse): readonly Uint8Array[] {
+  const { attributes = {}, ...numbers } = containerStats(use)
+  const names = identity(use.container, () => toBinary(ContainerStatsSchema, create(ContainerStatsSchema, { attributes })))
+  return [names, toBinary(ContainerStatsSchema, create(ContainerStatsSchema, numbers))]
+}
+
+/** `containerStats` as an item of a list. */
+export const containerStatsItem = (use: ContainerUse): Buffer => field(1, containerParts(use))
+
+/** `podStats` as an item of a list. */
+export function podStatsItem(use: PodUse): Buffer {
+  const { attributes, linux } = podStats({ ...use, containers: [] })
+  const names = identity(use.pod, () => toBinary(PodSandboxStatsSchema, create(PodSandboxStatsSchema, { attributes })))
+  const numbers = toBinary(LinuxPodSandboxStatsSchema, create(LinuxPodSandboxStatsSchema, linux))
+  const containers = use.containers.map((container) => field(linuxFields.containers, containerParts(container)))
+  return field(1, [names, field(podFields.linux, [numbers, ...containers])])
+}
+
+// Numbers of the fields in the CRI's proto file.
+const podFields = { linux: 2 } as const
+const linuxFields = { containers: 5 } as const
