@@ -18,6 +18,9 @@ packages="crun runc conmon catatonit containernetworking-plugins iptables iprout
 # The reference peer, gVisor, other image tools, peers of protocol tests, and what reads a terminal's screen.
 [ "$what" = verify ] && packages="$packages containerd runsc skopeo umoci socat tmux strace python3"
 
+# The real client for the stream tests, unless the machine has it from elsewhere.
+[ "$what" = verify ] && ! command -v kubectl >/dev/null && packages="$packages kubernetes-client"
+
 missing=
 for package in $packages; do
   dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
@@ -43,6 +46,9 @@ if [ ! -x node_modules/.bin/node ] || [ package-lock.json -nt $stamp ]; then
   # Versions and checksums are the lock file's all the same, and it is not written.
   npm install --no-save --ignore-scripts --no-audit --no-fund --loglevel=error
   touch $stamp
+  # Stripped types are cached: the first start is then as quick and small as the later ones.
+  bin/coracled version >/dev/null
+  bin/coracle completion bash >/dev/null
 fi
 
 # crun 1.8 refuses a machine with controllers on both versions of cgroups; hugetlb is the one that is left on v2 by old init systems.

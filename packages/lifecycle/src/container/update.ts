@@ -1,10 +1,11 @@
-import { failed, precondition } from '@coracle/base/errors'
+import { CodedError, failed, precondition } from '@coracle/base/errors'
 import { mergeResources, toLinuxResources } from '@coracle/container-spec'
 import type { LinuxContainerResources } from '@coracle/cri-api'
 import { runtimeOf } from '../handlers.ts'
 import { containerPaths } from '../layout.ts'
 import { isCreated, isRunning } from '../model/container.ts'
 import type { Services } from '../services.ts'
+import { endedMeanwhile } from './ended.ts'
 
 /**
  * Changes the resources of a created or running container in place: only the fields that are set, all or none.
@@ -31,7 +32,10 @@ export async function updateContainer(
       )
     }
   } catch (err) {
-    throw failed(`update container ${container.id}`, err)
+    const title = `update container ${container.id}`
+    if (await endedMeanwhile(services, container))
+      throw new CodedError('failed_precondition', `${title}: the container has ended`, { cause: err })
+    throw failed(title, err)
   }
   services.containers.put({ ...services.containers.get(container.id), resources: merged })
 }

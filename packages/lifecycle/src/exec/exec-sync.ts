@@ -2,6 +2,7 @@ import { CodedError, failed, precondition } from '@coracle/base/errors'
 import { timeoutError } from '@coracle/base/signals'
 import { execProcess } from '@coracle/container-spec'
 import type { ExecSession } from '@coracle/oci-runtime'
+import { endedMeanwhile } from '../container/ended.ts'
 import { runtimeOf } from '../handlers.ts'
 import { containerPaths } from '../layout.ts'
 import { isRunning, type RunningContainer } from '../model/container.ts'
@@ -56,16 +57,11 @@ export async function execSync(services: Services, request: ExecSyncRequest, sig
   } catch (err) {
     if (timeout?.aborted && !signal.aborted)
       throw new CodedError('deadline_exceeded', title, { cause: timeoutError('command', request.timeoutMs) })
-    // The container ended under it: that is the reason, not what the runtime stumbled over.
-    if (!signal.aborted && !isStillRunning(services, container))
+    if (!signal.aborted && (await endedMeanwhile(services, container))) {
       throw new CodedError('failed_precondition', `${title}: the container has ended`, { cause: err })
+    }
     throw failed(title, err)
   }
-}
-
-function isStillRunning(services: Services, { id, state }: RunningContainer): boolean {
-  const now = services.containers.find(id)
-  return now !== undefined && isRunning(now) && services.host.processes.identify(state.pid) !== undefined
 }
 
 async function collect(session: ExecSession, stop: AbortSignal): Promise<ExecSyncResult> {
