@@ -16,11 +16,15 @@ import { measureExec } from './scenarios/exec.ts'
 import { measureParallel } from './scenarios/parallel.ts'
 import { measurePods } from './scenarios/pods.ts'
 import { measurePull } from './scenarios/pull.ts'
+import { measureExecSessions, measureExecStream, measurePortForward } from './scenarios/streams.ts'
 import type { Target } from './target.ts'
 
 const scenarios: Readonly<Record<ScenarioName, (bench: Bench) => Promise<void>>> = {
   pods: measurePods,
   exec: measureExec,
+  'exec-stream': measureExecStream,
+  'port-forward': measurePortForward,
+  'exec-sessions-50': measureExecSessions,
   parallel: measureParallel,
   density: measureDensity,
   pull: measurePull,

@@ -2,7 +2,16 @@
 import { tmpdir } from 'node:os'
 import { parseArgs } from 'node:util'
 
-export const scenarioNames = ['pods', 'exec', 'parallel', 'density', 'pull'] as const
+export const scenarioNames = [
+  'pods',
+  'exec',
+  'exec-stream',
+  'port-forward',
+  'exec-sessions-50',
+  'parallel',
+  'density',
+  'pull',
+] as const
 export type ScenarioName = (typeof scenarioNames)[number]
 
 export const targetNames = ['containerd', 'coracle-runc', 'coracle'] as const
