@@ -12,6 +12,19 @@ test('wall time in nanoseconds, each one later than the one before', () => {
   }
 })
 
+test('it follows a clock that was set, in both directions', async (t) => {
+  const real = Date.now
+  const day = 86_400_000
+  const hour = BigInt(day / 24) * 1_000_000n
+  for (const shift of [day, -day, 0]) {
+    t.mock.method(Date, 'now', () => real() + shift)
+    // Compared at most once a second.
+    await new Promise((resolve) => setTimeout(resolve, 1010))
+    const off = nowNs() - BigInt(real() + shift) * 1_000_000n
+    assert.ok(off < hour && off > -hour, `${shift}: ${off}`)
+  }
+})
+
 test('deadlines have a clock of their own', (t) => {
   const before = monotonicMs()
   t.mock.method(Date, 'now', () => 0)

@@ -1,9 +1,13 @@
 // Two clocks: wall time for what is shown, monotonic time for every deadline.
 
-/** Nanoseconds since 1970 of the wall clock, with the microsecond resolution of the platform, never running backwards in this process. */
+/**
+ * Nanoseconds since 1970 of the wall clock, with the microsecond resolution of the platform. Two calls never give the same, and
+ * small corrections do not let it run backwards; when the clock was set back by more than a second, it follows.
+ */
 export function nowNs(): bigint {
   const ns = BigInt(Math.round((performance.timeOrigin + performance.now()) * 1000)) * 1000n + drift()
-  last = ns > last ? ns : last + 1n
+  // A clock that was once wrong must not date everything into the future until the next start.
+  last = ns > last || last - ns > 1_000_000_000n ? ns : last + 1n
   return last
 }
 

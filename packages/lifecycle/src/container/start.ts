@@ -32,6 +32,12 @@ async function startOnce(services: Services, id: ContainerId, signal: AbortSigna
   await startCreated(services, container)
 }
 
+/** Now, but not before the container was made: the clock may have been set back. */
+function startTime({ createdAt }: CreatedContainer): bigint {
+  const now = nowNs()
+  return now > createdAt ? now : createdAt
+}
+
 async function startCreated(services: Services, container: CreatedContainer): Promise<void> {
   const { id, state } = container
   try {
@@ -40,7 +46,7 @@ async function startCreated(services: Services, container: CreatedContainer): Pr
     await runtimeOf(services, container).start(containerPaths(services.settings, id), services.shutdown)
     await failpoint('container.runtime-started')
   } catch (err) {
-    const now = nowNs()
+    const now = startTime(container)
     const exited = services.containers.put({
       ...container,
       state: {
@@ -58,7 +64,7 @@ async function startCreated(services: Services, container: CreatedContainer): Pr
   }
   services.containers.put({
     ...container,
-    state: { kind: 'running', pid: state.pid, monitorPid: state.monitorPid, startedAt: nowNs() },
+    state: { kind: 'running', pid: state.pid, monitorPid: state.monitorPid, startedAt: startTime(container) },
   })
   await failpoint('container.started')
 }
