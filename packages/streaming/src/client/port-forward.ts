@@ -78,19 +78,21 @@ function overSpdy(wire: Wire, protocol: string): PortForwardConnection {
   }
 }
 
-function connectionOf(data: Channel, error: Channel): ForwardedConnection {
-  const done = readFailure(error)
+/** `first`: the first piece on the error stream is the failure. A WebSocket channel has no end of its own to wait for. */
+function connectionOf(data: Channel, error: Channel, first = false): ForwardedConnection {
+  const done = readFailure(error, first)
   done.catch(() => undefined)
   return { readable: data.readable, writable: data.writable, done }
 }
 
 const MAX_MESSAGE_CHARACTERS = 64 * 1024
 
-async function readFailure(error: Channel): Promise<void> {
+async function readFailure(error: Channel, first: boolean): Promise<void> {
   let message = ''
   for await (const chunk of error.readable) {
     // A readable without an encoding gives buffers.
     message = (message + (chunk as Buffer).toString('utf8')).slice(0, MAX_MESSAGE_CHARACTERS)
+    if (first) break
   }
   if (message !== '') throw new CodedError('unavailable', message)
 }
@@ -115,7 +117,7 @@ async function overChannels(url: string, options: PortForwardConnectOptions): Pr
   const unused = (options.ports ?? []).map((port, index) => {
     const data = session.channel(index * 2, PORT_BYTES)
     const error = session.channel(index * 2 + 1, PORT_BYTES)
-    return { port, connection: connectionOf(data, error) }
+    return { port, connection: connectionOf(data, error, true) }
   })
   const closed = Promise.withResolvers<string>()
   session.start(closed.resolve)
