@@ -43,7 +43,7 @@ criSuite('a terminal', (cri) => {
     await type('clear', 'Enter')
     const command = [coracle, '-r', `unix://${cri.node.world.socket}`, ...args].join(' ')
     await type(`${command}; echo code=$?; stty -a | grep -c -- ' icanon'`, 'Enter')
-    await shows(/# $/m)
+    await shows(/\/ #\s*$/)
   }
   /** The shell outside is back, and its terminal reads lines again. */
   const isBack = (exitCode: number) => shows(new RegExp(`code=${exitCode}\\n1\\nlocal::`))
