@@ -125,6 +125,17 @@ for (const { name, program } of runtimes) {
       assert.equal(await session.exited, 5)
     })
 
+    test('a terminal of a command that ends at once: its output arrives', async () => {
+      await using bed = new Bed(program)
+      const made = await bed.run({ args: ['sleep', '1000'] })
+      for (let i = 0; i < 10; i++) {
+        const process = processOf(['echo', 'hello'], { terminal: true })
+        const session = await bed.runtime.exec(made.paths, { process, stdin: false }, never)
+        assert.equal(Buffer.concat(await session.stdout.toArray()).toString(), 'hello\r\n')
+        assert.equal(await session.exited, 0)
+      }
+    })
+
     test('200 execs, 10 at once: no descriptor and no process is left', async () => {
       await using bed = new Bed(program)
       const made = await bed.run({ args: ['sleep', '1000'] })

@@ -3,11 +3,14 @@ import { closeSync, mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { Writable } from 'node:stream'
 import { ReadStream } from 'node:tty'
-import { abortable } from '@coracle/base/signals'
+import { abortable, delay } from '@coracle/base/signals'
 import type { ChildHandle, FdReceiver } from '@coracle/host'
 import type { RuntimeContext } from '../context.ts'
 import { drainedOutput, emptyOutput, readerOf } from './drain.ts'
 import { execArguments, type Running, type SpawnRequest } from './session.ts'
+
+/** Several times the pause between two looks at the console socket. */
+const onTheWayMs = 100
 
 let serial = 0
 
@@ -64,7 +67,8 @@ async function receiveOrEnd(receiver: FdReceiver, child: ChildHandle, signal: Ab
     if (signal.aborted) throw err
     return undefined
   })
-  void child.exited.then(() => ended.abort())
+  // A short command ends before its terminal was looked for: what is on the way is still taken.
+  void child.exited.then(() => delay(onTheWayMs)).then(() => ended.abort())
   return abortable(received, signal)
 }
 
