@@ -1,5 +1,7 @@
-// Runs the rings of tests that need root and a kernel, a process per file, and ends with `N passed, N failed, N skipped`.
-//   bin/node test/run.ts root|cri|crash|streaming|all [part of a file name]
+// Runs rings of tests, a process per file, and ends with `N passed, N failed, N skipped`.
+//   bin/node test/run.ts unit|root|cri|crash|streaming|reference|all [part of a file name]
+// All but `unit` need root and a kernel. `reference` is the cri ring on Debian's containerd: a test must first be true of what
+// kubelet already uses.
 // CRI_ENDPOINT=unix:///… points the cri ring at a server that runs already; CRI_PRODUCT=containerd makes it start containerd.
 import { globSync } from 'node:fs'
 import { run } from 'node:test'
@@ -9,10 +11,12 @@ import { pushTestImages } from '@coracle/testkit/busybox-images'
 import { startRegistry } from '@coracle/testkit/registry'
 
 const rings: Readonly<Record<string, readonly string[]>> = {
+  unit: ['packages/*/src/**/*.test.ts', 'tools/*.test.ts'],
   root: ['packages/*/root/**/*.test.ts'],
   cri: ['test/cri/**/*.test.ts'],
   crash: ['test/crash/**/*.test.ts'],
   streaming: ['test/streaming/**/*.test.ts'],
+  reference: ['test/cri/**/*.test.ts'],
 }
 const LIMIT_MS = 45 * 60_000
 const FILE_LIMIT_MS = 10 * 60_000
@@ -25,31 +29,39 @@ interface Counts {
 }
 
 async function main(ring: string, part: string): Promise<number> {
-  const patterns = ring === 'all' ? Object.values(rings).flat() : rings[ring]
-  if (!patterns) {
-    console.error('usage: bin/node test/run.ts root|cri|crash|streaming|all [part of a file name]')
+  const names = ring === 'all' ? Object.keys(rings) : [ring]
+  process.chdir(fileURLToPath(new URL('..', import.meta.url)))
+  const files = (name: string) =>
+    (rings[name] ?? []).flatMap((pattern) => globSync(pattern)).filter((file) => file.includes(part))
+  if (names.some((name) => rings[name] === undefined) || names.every((name) => files(name).length === 0)) {
+    console.error(`usage: bin/node test/run.ts ${Object.keys(rings).join('|')}|all [part of a file name]; no test file matches`)
     return 2
   }
-  const cwd = fileURLToPath(new URL('..', import.meta.url))
-  const files = patterns.flatMap((pattern) => globSync(pattern, { cwd })).filter((file) => file.includes(part))
-  if (files.length === 0) {
-    console.error(`no test file matches ${patterns.join(' ')} ${part}`)
-    return 2
-  }
-  process.chdir(cwd)
   process.env['TEST_ROOT'] = '1'
   // One registry for all files; a file that is run by itself starts its own.
   await using registry = await startRegistry()
   process.env['TEST_REGISTRY'] = registry.host
   process.env['TEST_IMAGES'] = JSON.stringify(await pushTestImages(registry))
-  const { passed, failed, skipped } = await runFiles(files)
-  console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`)
-  return failed === 0 ? 0 : 1
+  const limit = AbortSignal.timeout(LIMIT_MS)
+  const total = { passed: 0, failed: 0, skipped: 0 }
+  const add = async (list: readonly string[]) => {
+    if (list.length === 0) return
+    const { passed, failed, skipped } = await runFiles(list, limit)
+    total.passed += passed
+    total.failed += failed
+    total.skipped += skipped
+  }
+  await add(names.filter((name) => name !== 'reference').flatMap(files))
+  if (names.includes('reference')) {
+    process.env['CRI_PRODUCT'] = 'containerd'
+    await add(files('reference'))
+  }
+  console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`)
+  return total.failed === 0 && total.passed > 0 ? 0 : 1
 }
 
 /** Prints as it goes. A file that crashes or passes its time limit counts as one failure. */
-async function runFiles(files: readonly string[]): Promise<Counts> {
-  const limit = AbortSignal.timeout(LIMIT_MS)
+async function runFiles(files: readonly string[], limit: AbortSignal): Promise<Counts> {
   const stream = run({ files: [...files], concurrency: CONCURRENCY, timeout: FILE_LIMIT_MS, signal: limit })
   const counts = { passed: 0, failed: 0, skipped: 0 }
   stream.on('test:pass', ({ details, skip, todo }) => {
