@@ -1,3 +1,4 @@
+import { precondition } from '@coracle/base/errors'
 import { failpoint } from '@coracle/base/failpoint'
 import type { ContainerId } from '@coracle/base/ids'
 import { logger } from '@coracle/base/log'
@@ -9,6 +10,12 @@ import type { Services } from '../services.ts'
 import { unmountImageVolumes } from './image-volumes.ts'
 
 const log = logger('lifecycle')
+
+/** How long a start may take to notice by itself that its container has ended: a short program ends before its start is reported. */
+const startPatienceMs = 3000
+
+/** Starts that the OCI runtime is busy with, by container. */
+export const startsInFlight = new Map<ContainerId, AbortController>()
 
 /** From now on the container's end is noticed, recorded and cleaned up after. */
 export function watchContainer(services: Services, container: Container): void {
@@ -26,9 +33,16 @@ export function watchContainer(services: Services, container: Container): void {
 
 async function onExit(services: Services, id: ContainerId, exit: Exit): Promise<void> {
   await failpoint('container.exit')
-  // A start in flight holds the lock: its result is recorded first.
-  using _lock = await services.containerLocks.lock(id, services.shutdown)
-  recordExit(services, id, exit)
+  // A start in flight holds the lock: its result is recorded first. One whose container was killed under it may wait for ever.
+  const cutOff = setTimeout(() => {
+    startsInFlight.get(id)?.abort(precondition('the container ended before its program was started'))
+  }, startPatienceMs)
+  try {
+    using _lock = await services.containerLocks.lock(id, services.shutdown)
+    recordExit(services, id, exit)
+  } finally {
+    clearTimeout(cutOff)
+  }
 }
 
 /** For a caller that holds the container's lock. */

@@ -2,12 +2,13 @@ import { nowNs } from '@coracle/base/clock'
 import { CodedError, explain, precondition } from '@coracle/base/errors'
 import { failpoint } from '@coracle/base/failpoint'
 import type { ContainerId } from '@coracle/base/ids'
+import { abortable } from '@coracle/base/signals'
 import { runtimeOf } from '../handlers.ts'
 import { containerPaths } from '../layout.ts'
 import { type CreatedContainer, isCreated } from '../model/container.ts'
 import type { Services } from '../services.ts'
 import { claimContainer, requireReady } from './create.ts'
-import { cleanUpAfterExit, forgetWatch } from './exit.ts'
+import { cleanUpAfterExit, forgetWatch, startsInFlight } from './exit.ts'
 
 /** Exit code of a container whose program could not be started, as the peers report it. */
 const startErrorCode = 128
@@ -32,6 +33,19 @@ async function startOnce(services: Services, id: ContainerId, signal: AbortSigna
   await startCreated(services, container)
 }
 
+/** Cut off when the container is known to have ended. */
+async function runStart(services: Services, container: CreatedContainer): Promise<void> {
+  const ended = new AbortController()
+  startsInFlight.set(container.id, ended)
+  const signal = AbortSignal.any([services.shutdown, ended.signal])
+  try {
+    const paths = containerPaths(services.settings, container.id)
+    await abortable(runtimeOf(services, container).start(paths, signal), signal)
+  } finally {
+    startsInFlight.delete(container.id)
+  }
+}
+
 /** Now, but not before the container was made: the clock may have been set back. */
 function startTime({ createdAt }: CreatedContainer): bigint {
   const now = nowNs()
@@ -43,7 +57,7 @@ async function startCreated(services: Services, container: CreatedContainer): Pr
   try {
     if (state.failure !== undefined) throw precondition(state.failure)
     await failpoint('container.start')
-    await runtimeOf(services, container).start(containerPaths(services.settings, id), services.shutdown)
+    await runStart(services, container)
     await failpoint('container.runtime-started')
   } catch (err) {
     const now = startTime(container)

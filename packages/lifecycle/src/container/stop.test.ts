@@ -138,3 +138,16 @@ test('a removal that fails keeps the record, and the next one succeeds', async (
   await removeContainer(services, id)
   assert.equal(services.containers.size, 0)
 })
+
+test('a start that hangs because its container was killed under it is cut off', async () => {
+  const { node, services, podId } = await running()
+  await using _node = node
+  const id = await createContainer(services, { podId, config: containerConfig('d'), fingerprint: 'f' }, never)
+  using _held = node.machine.runtime.hold('start')
+  const start = startContainer(services, id, never)
+  start.catch(() => {})
+  await delay(5)
+  await removeContainer(services, id)
+  await assert.rejects(start, { code: 'failed_precondition' })
+  assert.equal(services.containers.find(id), undefined)
+})
