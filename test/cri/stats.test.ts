@@ -28,7 +28,12 @@ criSuite('stats', (cri) => {
     it('has identity, times and a real directory of the writable layer', async () => {
       await using pod = await cri.pod()
       const container = await pod.run({ labels: { app: 'a' }, annotations: { note: 'n' } })
-      const stats = await statsOf(container)
+      let stats = await statsOf(container)
+      // containerd looks at writable layers every ten seconds only.
+      for (let tries = 0; stats.writableLayer === undefined && tries < 60; tries++) {
+        await new Promise((resolve) => setTimeout(resolve, 500))
+        stats = await statsOf(container)
+      }
       assert.equal(stats.attributes?.id, container.id)
       assert.equal(stats.attributes?.metadata?.name, container.config.metadata?.name)
       assert.equal(stats.attributes?.labels['app'], 'a')
