@@ -1,9 +1,13 @@
 import { invalid } from '@coracle/base/errors'
 import type { PodId } from '@coracle/base/ids'
 import { quote } from '@coracle/base/ids'
+import { logger } from '@coracle/base/log'
+import { delay } from '@coracle/base/signals'
 import type { PodSandboxConfig } from '@coracle/cri-api'
 import type { Pod } from '../model/pod.ts'
 import type { Services } from '../services.ts'
+
+const log = logger('lifecycle')
 
 /** The cgroup that the pod's containers live below: the caller's, or one of our own for this pod (then `ours`). */
 export function cgroupParentOf(services: Services, config: PodSandboxConfig, id: PodId): { parent: string; ours: boolean } {
@@ -29,11 +33,36 @@ export function ensureParent(services: Services, pod: Pod): void {
   if (services.facts.cgroupDriver === 'cgroupfs') services.host.cgroups.ensure(pod.cgroupParent)
 }
 
-/** Removes the parent when it was made for this pod and no other pod lives at or below it. */
+/** Pause between attempts at a cgroup that the kernel still calls busy, and how long they go on. */
+const retryMs = 5000
+const retries = 60
+
+/**
+ * Removes the parent when it was made for this pod and no other pod lives at or below it. A cgroup that stays busy is no reason to
+ * fail the caller: it is tried again in the background.
+ */
 export async function removeParent(services: Services, pod: Pod): Promise<void> {
   if (services.facts.cgroupDriver !== 'cgroupfs') return
   for (const other of services.pods.all()) {
     if (other.id !== pod.id && other.held.directory && `${other.cgroupParent}/`.startsWith(`${pod.cgroupParent}/`)) return
   }
-  await services.host.cgroups.remove(pod.cgroupParent)
+  try {
+    await services.host.cgroups.remove(pod.cgroupParent)
+  } catch (err) {
+    log.warn('cgroup of a pod is busy; trying again', { podId: pod.id, cgroup: pod.cgroupParent, error: err })
+    void removeLater(services, pod.cgroupParent)
+  }
+}
+
+async function removeLater(services: Services, path: string): Promise<void> {
+  for (let attempt = 0; attempt < retries; attempt++) {
+    try {
+      await delay(retryMs, services.shutdown)
+      await services.host.cgroups.remove(path)
+      return
+    } catch {
+      if (services.shutdown.aborted) return
+    }
+  }
+  log.error('cgroup of a pod could not be removed', { cgroup: path })
 }

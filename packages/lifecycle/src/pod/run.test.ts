@@ -128,3 +128,16 @@ test('nothing is made in a pod that is stopped, also when the stop comes meanwhi
   await removePod(services, podId)
   await assertBare(node)
 })
+
+test('a cgroup that stays busy fails neither stop nor remove', async () => {
+  await using node = testServices()
+  const { services } = node
+  const id = await runPod(services, { config: podConfig('a'), handler: '', fingerprint: 'f' }, never)
+  const { cgroups } = services.host
+  const remove = cgroups.remove.bind(cgroups)
+  Object.assign(cgroups, { remove: () => Promise.reject(new CodedError('internal', 'EBUSY')) })
+  await stopPod(services, id)
+  Object.assign(cgroups, { remove })
+  await removePod(services, id)
+  assert.equal(services.pods.size, 0)
+})
