@@ -33,6 +33,8 @@ const colour = process.stdout.isTTY && process.env['NO_COLOR'] === undefined
 const paint = (code: number) => (text: string) => (colour ? `\x1b[${code}m${text}\x1b[0m` : text)
 const [bold, dim, green, cyan, red] = [paint(1), paint(2), paint(32), paint(36), paint(31)]
 
+const podName = `demo-${process.pid}`
+
 const { values } = parseArgs({ options: { keep: { type: 'boolean', default: false }, image: { type: 'string' } } })
 
 interface Place {
@@ -109,7 +111,7 @@ const securityContext = {
 }
 
 async function runPod(client: CriClient, image: string, logDirectory: string): Promise<{ podId: string; containerId: string }> {
-  const name = `demo-${process.pid}`
+  const name = podName
   const config = {
     metadata: { name, namespace: 'default', uid: name, attempt: 0 },
     logDirectory,
@@ -160,6 +162,15 @@ async function show(client: CriClient, containerId: string, logPath: string): Pr
   )
 }
 
+/** After a failure half-way: pods of this demonstration only, since with --keep the daemon may hold others. */
+async function removePods(socket: string): Promise<void> {
+  await using client = connect(socket, { timeoutMs: 30_000 })
+  const { items } = await client.runtime.listPodSandbox({})
+  for (const { id, metadata } of items) {
+    if (metadata?.name === podName) await client.runtime.removePodSandbox({ podSandboxId: id })
+  }
+}
+
 async function stopDaemon(pid: number): Promise<void> {
   process.kill(pid, 'SIGTERM')
   await eventually(
@@ -186,6 +197,7 @@ async function main(): Promise<void> {
   const hadBridge = existsSync('/sys/class/net/coracle0')
   const logDirectory = join(place.state, 'demo-logs')
   let pid: number | undefined
+  let succeeded = false
   try {
     await using registry = values.image === undefined ? await startRegistry() : undefined
     const image = values.image ?? `${registry?.host}/demo/busybox:1`
@@ -211,7 +223,10 @@ async function main(): Promise<void> {
     mkdirSync(logDirectory, { recursive: true })
     const { podId, containerId } = await runPod(client, image, logDirectory)
     await show(client, containerId, join(logDirectory, 'hello.log'))
-    if (values.keep) return sayHowToTalk(pid, place)
+    if (values.keep) {
+      succeeded = true
+      return sayHowToTalk(pid, place)
+    }
     await step(
       'stop the container',
       () => client.runtime.stopContainer({ containerId, timeout: 0n }),
@@ -227,9 +242,13 @@ async function main(): Promise<void> {
       () => client.runtime.removePodSandbox({ podSandboxId: podId }),
       () => '',
     )
+    succeeded = true
   } finally {
-    if (!values.keep || process.exitCode) {
-      if (pid !== undefined) await stopDaemon(pid)
+    if (!values.keep || !succeeded) {
+      if (pid !== undefined) {
+        if (!succeeded) await removePods(place.socket)
+        await stopDaemon(pid)
+      }
       if (place.temporary !== undefined) rmSync(place.temporary, { recursive: true, force: true })
       if (!hadBridge && existsSync('/sys/class/net/coracle0')) await run(['/sbin/ip', 'link', 'delete', 'coracle0'])
     }
