@@ -112,8 +112,10 @@ const securityContext = {
 
 async function runPod(client: CriClient, image: string, logDirectory: string): Promise<{ podId: string; containerId: string }> {
   const name = podName
+  const labels = { 'io.kubernetes.pod.name': name, 'io.kubernetes.pod.namespace': 'default', 'io.kubernetes.pod.uid': name }
   const config = {
     metadata: { name, namespace: 'default', uid: name, attempt: 0 },
+    labels,
     logDirectory,
     linux: { securityContext },
   }
@@ -132,6 +134,7 @@ async function runPod(client: CriClient, image: string, logDirectory: string): P
         sandboxConfig: config,
         config: {
           metadata: { name: 'hello', attempt: 0 },
+          labels,
           image: { image },
           command: ['sh', '-c', script],
           logPath: 'hello.log',
