@@ -85,6 +85,21 @@ describe('the daemon as a process', options, () => {
     process.kill(cri.node.pid(), 'SIGHUP')
     await eventually('it says what changed', () => /"path":"log\.level"/.test(cri.node.log()))
     await cri.runtime.version({})
+    const registry = cri.images.busybox.split('/')[0] ?? ''
+    const busybox = { image: { image: cri.images.busybox } }
+    writeFileSync(file, `[images]\npinned = ["${cri.images.busybox}"]\n[registries."${registry}"]\nblocked = true\n`)
+    process.kill(cri.node.pid(), 'SIGHUP')
+    await eventually('the registry is blocked', () => /"path":"registries\.[^"]*blocked"/.test(cri.node.log()))
+    await assert.rejects(cri.image.pullImage(busybox), { message: /blocked by the configuration/ })
+    writeFileSync(file, `[images]\npinned = ["${cri.images.busybox}"]\n`)
+    process.kill(cri.node.pid(), 'SIGHUP')
+    await eventually('it is no longer', () =>
+      cri.image.pullImage(busybox).then(
+        () => true,
+        () => false,
+      ),
+    )
+    assert.equal((await cri.image.imageStatus(busybox)).image?.pinned, true)
   })
 
   it('an unknown key is an error with file, line and key, and nothing is started', async () => {

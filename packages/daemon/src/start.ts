@@ -8,7 +8,7 @@ import { SingleFlight } from '@coracle/base/single-flight'
 import { type Cni, createCni } from '@coracle/cni'
 import { callStatistics, containerConfigCodec, createProgress, listen, podConfigCodec, type RouteDeps } from '@coracle/cri-server'
 import { createHost, type Host, hostDevices, readDevice, readHostFacts } from '@coracle/host'
-import { createImages, type Images } from '@coracle/image'
+import { createImages, type ReloadableImages } from '@coracle/image'
 import {
   type Containers,
   createEvents,
@@ -116,6 +116,7 @@ export async function startDaemon(options: StartOptions): Promise<Daemon> {
   return {
     reload: async (next) => {
       images.setPinned(next.images.pinned)
+      images.setRegistries(next.images.registries)
       await fill(next.runtimes)
     },
     selfCheck: () => {
@@ -152,7 +153,7 @@ function makeDirectories({ root, state }: Config): void {
   for (const name of ['pods', 'containers']) mkdirSync(join(state, name), { recursive: true, mode: 0o711 })
 }
 
-function openImages({ root, state, images }: Config, host: Host): Promise<Images> {
+function openImages({ root, state, images }: Config, host: Host): Promise<ReloadableImages> {
   return createImages({ root: join(root, 'images'), state: join(state, 'images'), ...images }, host)
 }
 
