@@ -30,7 +30,7 @@ criSuite('stats', (cri) => {
       const container = await pod.run({ labels: { app: 'a' }, annotations: { note: 'n' } })
       let stats = await statsOf(container)
       // containerd looks at writable layers every ten seconds only.
-      for (let tries = 0; stats.writableLayer === undefined && tries < 60; tries++) {
+      for (let tries = 0; (stats.writableLayer?.timestamp ?? 0n) === 0n && tries < 60; tries++) {
         await new Promise((resolve) => setTimeout(resolve, 500))
         stats = await statsOf(container)
       }
