@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { closeSync, existsSync, mkdirSync, readlinkSync, statSync } from 'node:fs'
+import { closeSync, existsSync, mkdirSync, readlinkSync, rmSync, statSync } from 'node:fs'
 import { test } from 'node:test'
 import { codeOf } from '@coracle/base/errors'
 import { type ChildHandle, createHost, type SeqpacketConnection } from '@coracle/host'
@@ -82,8 +82,8 @@ test('connectSeqpacket() keeps packets and their order, and ends', needsRoot(), 
 })
 
 function scratchWithoutFds() {
-  const dir = scratch()
-  return { path: dir.path, async [Symbol.asyncDispose]() {} }
+  const { path } = scratch()
+  return { path, [Symbol.asyncDispose]: async () => rmSync(path, { recursive: true }) }
 }
 
 test('connectSeqpacket() drains a peer whose packets nobody reads, and says so', needsRoot(), async () => {
