@@ -124,6 +124,7 @@ export async function startDaemon(options: StartOptions): Promise<Daemon> {
     },
     stop: async () => {
       await server.stop(5000)
+      if (facts.cgroupDriver === 'cgroupfs') host.cgroups.removeIfEmpty(config.cgroups.defaultParent)
       await owned.disposeAsync()
     },
   }

@@ -88,6 +88,8 @@ export interface Cgroups {
   exists(path: string): boolean
   /** Removes the cgroup and everything below it, retried with backoff for up to 10 s while busy. Absent: succeeds. */
   remove(path: string): Promise<void>
+  /** rmdir(2) of the cgroup itself where nothing is in it or below it; otherwise it stays. */
+  removeIfEmpty(path: string): void
   /** Moves a process into the cgroup in every hierarchy. */
   addProcess(path: string, pid: number): void
   /** Pids in the cgroup and those below it. Absent: empty. */

@@ -179,6 +179,7 @@ function fakeCgroups(world: World, mode: CgroupMode): Cgroups {
       return true
     },
     exists: (path) => world.cgroups.has(path),
+    removeIfEmpty: (path) => void (below(path).length === 1 && world.cgroups.delete(path)),
     async remove(path) {
       world.call('cgroups.remove', path)
       if (members(path).length > 0) throw new CodedError('unavailable', `cgroup ${path} is busy`)

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
 import { unlessErrno } from '@coracle/base/errno'
 import { CodedError, failed } from '@coracle/base/errors'
 import { delay } from '@coracle/base/signals'
@@ -32,6 +32,7 @@ export function createCgroups(root = '/sys/fs/cgroup'): Cgroups {
     ensure: (path) => ensure(layout(), memory(), path),
     exists: (path) => existsSync(directoryOf(memory(), path)),
     remove: (path) => remove(layout(), path),
+    removeIfEmpty: (path) => removeIfEmpty(layout(), path),
     addProcess: (path, pid) => addProcess(layout(), path, pid),
     processes: (path) => pidsBelow(directoryOf(freezer(), path)),
     kill: async (path) => {
@@ -58,6 +59,13 @@ function ensure(layout: CgroupLayout, main: Hierarchy, path: string): boolean {
     return isNew
   } catch (err) {
     throw failed(`make cgroup ${path}`, err)
+  }
+}
+
+function removeIfEmpty(layout: CgroupLayout, path: string): void {
+  const parts = properParts(path)
+  for (const { root } of layout.hierarchies) {
+    unlessErrno(['ENOENT', 'EBUSY', 'ENOTEMPTY'], () => rmdirSync([root, ...parts].join('/')), undefined)
   }
 }
 

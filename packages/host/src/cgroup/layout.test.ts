@@ -91,3 +91,15 @@ test('pathInCgroupFile() prefers the memory controller, and takes colons and rem
   assert.equal(pathInCgroupFile('0::/pods/x (deleted)\n'), '/pods/x')
   assert.equal(pathInCgroupFile(''), undefined)
 })
+
+test('removeIfEmpty() takes an empty cgroup away and leaves one with cgroups below', () => {
+  using tree = fakeTree(legacyTree)
+  const cgroups = createCgroups(tree.root)
+  mkdirSync(join(tree.root, 'memory', 'ours', 'pod'), { recursive: true })
+  cgroups.removeIfEmpty('/ours')
+  assert.ok(existsSync(join(tree.root, 'memory', 'ours')))
+  rmSync(join(tree.root, 'memory', 'ours', 'pod'), { recursive: true })
+  cgroups.removeIfEmpty('/ours')
+  assert.ok(!existsSync(join(tree.root, 'memory', 'ours')))
+  cgroups.removeIfEmpty('/ours')
+})
