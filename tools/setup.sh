@@ -53,7 +53,7 @@ fi
 
 # crun 1.8 refuses a machine with controllers on both versions of cgroups; hugetlb is the one that is left on v2 by old init systems.
 unified=/sys/fs/cgroup/unified
-if [ -s $unified/cgroup.controllers ] && grep -qw hugetlb $unified/cgroup.controllers && ! grep -qs ' /sys/fs/cgroup/hugetlb ' /proc/mounts; then
+if grep -qsw hugetlb $unified/cgroup.controllers && ! grep -qs ' /sys/fs/cgroup/hugetlb ' /proc/mounts; then
   say "mounting the hugetlb cgroup controller on v1, so that crun works here (undo: umount /sys/fs/cgroup/hugetlb)"
   mkdir -p /sys/fs/cgroup/hugetlb
   mount -t cgroup -o hugetlb cgroup /sys/fs/cgroup/hugetlb
