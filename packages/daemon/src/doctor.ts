@@ -16,6 +16,10 @@ export function examine(config: Config, signal: AbortSignal): Promise<readonly F
   }).then((findings) => [...findings, networkFinding(config), initFinding(config)])
 }
 
+/** Those about helper programs: `strict_floors` is about their versions; what else is not ideal is only told. */
+export const programFindings = (findings: readonly Finding[]): readonly Finding[] =>
+  findings.filter(({ check, state }) => state !== 'ok' && /(program|plugins)$/.test(check))
+
 function networkFinding({ cni }: Config): Finding {
   const check = 'network configuration'
   const files = existsSync(cni.configDir)

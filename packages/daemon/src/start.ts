@@ -22,7 +22,7 @@ import {
 } from '@coracle/lifecycle'
 import { createStreaming, type Streaming } from '@coracle/streaming'
 import type { Config } from './config/config.ts'
-import { examine } from './doctor.ts'
+import { examine, programFindings } from './doctor.ts'
 import { lockDirectory } from './instance-lock.ts'
 import { serveMetrics } from './metrics/endpoint.ts'
 import { createOwnMetrics } from './metrics/own-metrics.ts'
@@ -142,7 +142,7 @@ async function checkMachine(config: Config, signal: AbortSignal): Promise<void> 
     examined.catch((err: unknown) => log.warn('preflight failed', { error: err }))
     return
   }
-  const bad = await examined
+  const bad = programFindings(await examined)
   if (bad.length > 0) throw precondition(`strict_floors: ${bad.map(({ check, detail }) => `${check}: ${detail}`).join('; ')}`)
 }
 
