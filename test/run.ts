@@ -1,5 +1,5 @@
 // Runs rings of tests, a process per file, and ends with `N passed, N failed, N skipped`.
-//   bin/node test/run.ts unit|root|cri|crash|streaming|reference|all [part of a file name]
+//   bin/node test/run.ts unit|root|cri|crash|streaming|isolation|images|observe|reference|all [part of a file name]
 // All but `unit` need root and a kernel. `reference` is the cri ring on Debian's containerd: a test must first be true of what
 // kubelet already uses.
 // CRI_ENDPOINT=unix:///… points the cri ring at a server that runs already; CRI_PRODUCT=containerd makes it start containerd.
@@ -16,6 +16,9 @@ const rings: Readonly<Record<string, readonly string[]>> = {
   cri: ['test/cri/**/*.test.ts'],
   crash: ['test/crash/**/*.test.ts'],
   streaming: ['test/streaming/**/*.test.ts'],
+  isolation: ['test/isolation/**/*.test.ts'],
+  images: ['test/images/**/*.test.ts'],
+  observe: ['test/observe/**/*.test.ts'],
   reference: ['test/cri/**/*.test.ts'],
 }
 const LIMIT_MS = 45 * 60_000
@@ -26,6 +29,11 @@ interface Counts {
   readonly passed: number
   readonly failed: number
   readonly skipped: number
+}
+
+interface RunCounts extends Counts {
+  /** What passed and was skipped in each file in which something failed. */
+  readonly failedFiles: ReadonlyMap<string, Counts>
 }
 
 async function main(ring: string, part: string): Promise<number> {
@@ -44,43 +52,67 @@ async function main(ring: string, part: string): Promise<number> {
   process.env['TEST_IMAGES'] = JSON.stringify(await pushTestImages(registry))
   const limit = AbortSignal.timeout(LIMIT_MS)
   const total = { passed: 0, failed: 0, skipped: 0 }
-  const add = async (list: readonly string[]) => {
-    if (list.length === 0) return
-    const { passed, failed, skipped } = await runFiles(list, limit)
+  const add = ({ passed, failed, skipped }: Counts) => {
     total.passed += passed
     total.failed += failed
     total.skipped += skipped
   }
-  await add(names.filter((name) => name !== 'reference').flatMap(files))
+  add(await runFiles(names.filter((name) => name !== 'reference').flatMap(files), limit))
   if (names.includes('reference')) {
     process.env['CRI_PRODUCT'] = 'containerd'
-    await add(files('reference'))
+    add(await runReference(files('reference'), limit))
   }
   console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`)
   return total.failed === 0 && total.passed > 0 ? 0 : 1
 }
 
+/**
+ * The tests must be true of containerd, but its own races are not ours to mend: a file that fails there runs again, alone, and the
+ * second run counts.
+ */
+async function runReference(files: readonly string[], limit: AbortSignal): Promise<Counts> {
+  const first = await runFiles(files, limit)
+  if (first.failedFiles.size === 0) return first
+  const again = [...first.failedFiles.keys()]
+  console.log(`again, on the reference only: ${again.join(' ')}`)
+  const second = await runFiles(again, limit)
+  const total = { passed: first.passed + second.passed, failed: second.failed, skipped: first.skipped + second.skipped }
+  for (const { passed, skipped } of first.failedFiles.values()) {
+    total.passed -= passed
+    total.skipped -= skipped
+  }
+  return total
+}
+
 /** Prints as it goes. A file that crashes or passes its time limit counts as one failure. */
-async function runFiles(files: readonly string[], limit: AbortSignal): Promise<Counts> {
+async function runFiles(files: readonly string[], limit: AbortSignal): Promise<RunCounts> {
+  if (files.length === 0) return { passed: 0, failed: 0, skipped: 0, failedFiles: new Map() }
   const stream = run({ files: [...files], concurrency: CONCURRENCY, timeout: FILE_LIMIT_MS, signal: limit })
-  const counts = { passed: 0, failed: 0, skipped: 0 }
-  stream.on('test:pass', ({ details, skip, todo }) => {
+  const byFile = new Map<string, { passed: number; failed: number; skipped: number }>()
+  const count = (file: string | undefined, outcome: keyof Counts) => {
+    const counts = byFile.get(file ?? '') ?? { passed: 0, failed: 0, skipped: 0 }
+    byFile.set(file ?? '', counts)
+    counts[outcome]++
+  }
+  stream.on('test:pass', ({ details, skip, todo, file }) => {
     if (details.type === 'suite') return
-    if (skip !== undefined || todo !== undefined) counts.skipped++
-    else counts.passed++
+    count(file, skip !== undefined || todo !== undefined ? 'skipped' : 'passed')
   })
-  stream.on('test:fail', ({ details, todo }) => {
+  stream.on('test:fail', ({ details, todo, file }) => {
     // A suite fails with its tests; by itself only when a hook of it fails, which shows as a failure of the file.
     if (details.type === 'suite' && ['subtestsFailed', 'cancelledByParent'].includes(failureType(details.error) ?? '')) return
-    if (todo !== undefined) counts.skipped++
-    else counts.failed++
+    count(file, todo !== undefined ? 'skipped' : 'failed')
   })
   for await (const chunk of stream.compose(new spec())) process.stdout.write(chunk)
   if (limit.aborted) {
     console.log(`the hard limit of ${LIMIT_MS / 60_000} minutes was reached`)
-    counts.failed++
+    count(undefined, 'failed')
   }
-  return counts
+  const sum = (outcome: keyof Counts) => [...byFile.values()].reduce((total, counts) => total + counts[outcome], 0)
+  return {
+    ...{ passed: sum('passed'), failed: sum('failed'), skipped: sum('skipped') },
+    failedFiles: new Map([...byFile].filter(([, { failed }]) => failed > 0)),
+  }
 }
 
 /** Why node:test says a test failed: an undeclared property of its error. */

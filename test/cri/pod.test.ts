@@ -121,7 +121,15 @@ criSuite('pods', (cri) => {
       assert.deepEqual(leases, [])
     })
 
-    it('is idempotent, also side by side', async () => {
+    it('is idempotent', async () => {
+      await using pod = await cri.pod()
+      await pod.run()
+      await pod.stop()
+      await pod.stop()
+      assert.equal((await pod.status()).state, NOT_READY)
+    })
+
+    it('is so side by side', needs('parallelStop'), async () => {
       await using pod = await cri.pod()
       await pod.run()
       await Promise.all([pod.stop(), pod.stop(), pod.stop()])
