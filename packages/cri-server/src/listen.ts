@@ -5,9 +5,11 @@ import { isErrno } from '@coracle/base/errno'
 import { CodedError } from '@coracle/base/errors'
 import { logger } from '@coracle/base/log'
 import { ImageService, RuntimeService } from '@coracle/cri-api'
+import { Isolation } from '@coracle/cri-api/isolation'
 import { Progress } from '@coracle/cri-api/progress'
 import { Server, ServerCredentials } from '@grpc/grpc-js'
 import type { RouteDeps } from './deps.ts'
+import { isolationRoutes } from './isolation.ts'
 import { progressRoutes } from './progress.ts'
 import { imageRoutes, runtimeRoutes } from './routes.ts'
 import { grpcService } from './service.ts'
@@ -44,8 +46,12 @@ export async function listen(socketPath: string, deps: RouteDeps): Promise<CriSe
       server.addService(definition, implementation)
     }
   }
-  const progress = grpcService(Progress, progressRoutes(deps.progress))
-  server.addService(progress.definition, progress.implementation)
+  for (const { definition, implementation } of [
+    grpcService(Progress, progressRoutes(deps.progress)),
+    grpcService(Isolation, isolationRoutes(deps)),
+  ]) {
+    server.addService(definition, implementation)
+  }
   await new Promise<void>((resolve, reject) => {
     server.bindAsync(`unix:${socketPath}`, ServerCredentials.createInsecure(), (err) => (err === null ? resolve() : reject(err)))
   })

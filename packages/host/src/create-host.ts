@@ -1,5 +1,6 @@
 import { createCgroups } from './cgroup/cgroups.ts'
 import type { Host } from './host.ts'
+import { createIsolation } from './isolation/isolation.ts'
 import { createMounts } from './mounts.ts'
 import { createNamespacePins } from './namespaces.ts'
 import { createPaths } from './paths.ts'
@@ -22,5 +23,6 @@ export function createHost(options: HostOptions = {}): Host {
     processes: createProcesses(),
     sockets: createSockets(),
     stats: createStats(options.cgroupRoot),
+    isolation: createIsolation(options),
   }
 }

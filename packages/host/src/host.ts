@@ -1,5 +1,6 @@
 // The one door to the kernel. Everything above is written against these interfaces and runs on fakes without root.
 import type { Mount } from '@coracle/oci-spec/mount'
+import type { Isolation } from './isolation/door.ts'
 import type { Stats } from './stats/door.ts'
 
 export interface Host {
@@ -10,6 +11,7 @@ export interface Host {
   readonly paths: Paths
   readonly sockets: Sockets
   readonly stats: Stats
+  readonly isolation: Isolation
 }
 
 export interface MountInfo {

@@ -47,8 +47,14 @@ export function callFailed(action: string, number = errno()): CodedError {
   return new CodedError('internal', action, { cause: new SystemCallError(number) })
 }
 
-// Numbers of calls without a wrapper in the C library of Debian 12; the same on every 64-bit architecture.
-export const SYS = { pidfdSendSignal: 424, pidfdOpen: 434, closeRange: 436, openat2: 437 } as const
+// Numbers of calls without a wrapper in the C library of Debian 12; from 424 on the same on every architecture.
+export const SYS = {
+  bpf: process.arch === 'arm64' ? 280 : 321,
+  pidfdSendSignal: 424,
+  pidfdOpen: 434,
+  closeRange: 436,
+  openat2: 437,
+} as const
 
 // syscall(2) is variadic; on x86-64 and arm64 Linux integer arguments of variadic functions travel as those of others.
 const syscallWords = lazily('long syscall(long n, long a, long b, long c, long d)')
@@ -99,6 +105,13 @@ type OnStruct = (struct: Uint8Array) => number
 type OnSignals = (attributes: Uint8Array, signals: Uint8Array) => number
 
 export const libc = {
+  /** bpf(2). */
+  bpf: lazily('long syscall(long n, long command, void *attributes, unsigned int size)') as (
+    n: number,
+    command: number,
+    attributes: Uint8Array,
+    size: number,
+  ) => number,
   syscall: syscallWords as (n: number, a: number, b: number, c: number, d: number) => number,
   /** `path` as bytes must end in NUL. */
   openat2: (directory: number, path: string | Uint8Array, how: Uint8Array) =>

@@ -33,6 +33,7 @@ export function createOciRuntime(options: OciRuntimeOptions, deps: OciRuntimeDep
   return {
     handler: ctx.handler,
     program: ctx.program,
+    sandboxed: ctx.kind === 'runsc',
     version: (signal) => version(ctx, signal),
     features: (signal) => features(ctx, signal),
     create: (request, signal) => create(ctx, request, signal),

@@ -73,6 +73,11 @@ export interface OciRuntime {
   readonly handler: string
   /** Absolute path of the program. */
   readonly program: string
+  /**
+   * Containers run on a kernel of their own (gVisor): their processes are none of this machine's, and the pid of a container is that of
+   * the sandbox around them.
+   */
+  readonly sandboxed: boolean
   version(signal: AbortSignal): Promise<string>
   features(signal: AbortSignal): Promise<RuntimeFeatures>
   /** Writes the bundle, starts the monitor, creates the container. Resolves to the pid of its init. On failure nothing runs; throws with the runtime's own words. */

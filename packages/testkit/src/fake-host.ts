@@ -108,6 +108,8 @@ export function createFakeHost(options: FakeHostOptions = {}): FakeHost {
     paths: fakePaths(world),
     sockets: fakeSockets(),
     stats: fakeStats(world),
+    // Only a kernel can tell.
+    isolation: { read: () => undefined, hostNamespaces: () => ({}), namespaceAt: () => undefined },
   }
 }
 

@@ -85,6 +85,7 @@ export function createFakeRuntime(options: FakeRuntimeOptions = {}): FakeRuntime
 class Fake implements FakeRuntime {
   readonly handler: string
   readonly program = '/fake/runtime'
+  readonly sandboxed = false
   readonly calls: string[] = []
   readonly #options: FakeRuntimeOptions
   readonly #containers = new Map<string, Mutable>()

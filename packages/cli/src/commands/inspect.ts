@@ -1,10 +1,12 @@
 import { notFound } from '@coracle/base/errors'
 import { type ContainerStatus, ContainerStatusSchema } from '@coracle/cri-api'
 import { defineCommand } from '../command.ts'
-import { type Inspected, printInspected, timestamp, withDates } from '../print/inspect.ts'
+import type { Context } from '../context.ts'
+import { type Inspected, type InspectOptions, printInspected, timestamp, withDates } from '../print/inspect.ts'
 import { inspectOutputOption, templateOption } from '../print/output-options.ts'
-import { messageToJson } from '../print/structured.ts'
+import { messageToJson, printStructured } from '../print/structured.ts'
 import { resolveContainer } from '../resolve.ts'
+import { UsageError } from '../usage-error.ts'
 import { stateText } from './ps.ts'
 
 export const command = defineCommand({
@@ -15,10 +17,19 @@ export const command = defineCommand({
     output: inspectOutputOption,
     template: templateOption,
     quiet: { kind: 'flag', short: 'q', help: 'without the runtime’s own information' },
+    isolation: {
+      kind: 'flag',
+      help: 'what confines the container, as read back from the kernel (a table unless -o says json or yaml)',
+    },
   },
   operands: { min: 1 },
-  examples: ['coracle inspect web', "coracle inspect -o go-template --template '{{.info.pid}}' 3f2a1b"],
+  examples: [
+    'coracle inspect web',
+    'coracle inspect --isolation web',
+    "coracle inspect -o go-template --template '{{.info.pid}}' 3f2a1b",
+  ],
   async run(context, options, names) {
+    if (options.isolation) return showIsolation(context, options, names)
     const inspected = []
     for (const name of names) {
       const { id } = await resolveContainer(context, name)
@@ -29,6 +40,25 @@ export const command = defineCommand({
     await printInspected(context.out, inspected, options)
   },
 })
+
+async function showIsolation(
+  context: Context,
+  { output, template }: InspectOptions,
+  names: readonly string[],
+): Promise<undefined> {
+  if (template !== undefined || output === 'go-template') throw new UsageError('--isolation takes -o table, json or yaml')
+  const { ContainerIsolationResponseSchema, Isolation } = await import('@coracle/cri-api/isolation')
+  const { isolationText } = await import('../isolation/show.ts')
+  const values = []
+  for (const name of names) {
+    const { id } = await resolveContainer(context, name)
+    const found = await context.client.service(Isolation).containerIsolation({ containerId: id })
+    if (output === undefined || output === 'table') context.out.write(isolationText(name, found))
+    else values.push(messageToJson(ContainerIsolationResponseSchema, found))
+  }
+  if (output === 'json' || output === 'yaml')
+    await printStructured(context.out, output, values.length === 1 ? (values[0] ?? null) : values)
+}
 
 function statusJson(status: ContainerStatus): Inspected['status'] {
   return withDates(messageToJson(ContainerStatusSchema, status), ['createdAt', 'startedAt', 'finishedAt'])
