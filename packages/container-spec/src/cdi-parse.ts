@@ -40,6 +40,8 @@ export interface CdiEdits {
   readonly mounts: readonly CdiMount[]
   readonly hooks: readonly CdiHook[]
   readonly additionalGids: readonly number[]
+  /** Fields of later versions of the specification that we know of and cannot do: who uses the device is refused, others are not. */
+  readonly unsupported: readonly string[]
 }
 
 export interface CdiSpec {
@@ -50,9 +52,13 @@ export interface CdiSpec {
   readonly devices: ReadonlyMap<string, CdiEdits>
 }
 
-/** Checks a decoded CDI file (JSON or YAML). Throws `invalid_argument` beginning with `what`. */
+/**
+ * Checks a decoded CDI file (JSON or YAML). A field that the specification does not have is an error: it may be a wish that is misspelt.
+ * Throws `invalid_argument` beginning with `what`.
+ */
 export function parseCdiSpec(what: string, document: unknown): CdiSpec {
   const spec = object(what, document)
+  onlyFields(what, spec, ['cdiVersion', 'kind', 'annotations', 'devices', 'containerEdits'])
   const version = text(what, 'cdiVersion', spec)
   if (!/^(0\.[3-9]|1\.[0-9]+)\.[0-9]+$/.test(version)) throw invalid(`${what}: cdiVersion ${quote(version)} is not supported`)
   const kind = text(what, 'kind', spec)
@@ -60,7 +66,8 @@ export function parseCdiSpec(what: string, document: unknown): CdiSpec {
   const devices = new Map<string, CdiEdits>()
   for (const item of list(what, 'devices', spec)) {
     const device = object(`${what}: devices`, item)
-    const name = text(`${what}: devices`, 'name', device)
+    onlyFields(`${what}: devices`, device, ['name', 'annotations', 'containerEdits'])
+    const name = deviceName(`${what}: devices`, device)
     if (!/^[A-Za-z0-9][\w.:-]*$/.test(name)) throw invalid(`${what}: device name ${quote(name)} is not valid`)
     if (devices.has(name)) throw invalid(`${what}: device ${quote(name)} is defined twice`)
     devices.set(name, parseEdits(`${what}: device ${name}`, device['containerEdits']))
@@ -70,7 +77,9 @@ export function parseCdiSpec(what: string, document: unknown): CdiSpec {
 
 function parseEdits(what: string, value: unknown): CdiEdits {
   const edits = object(`${what}: containerEdits`, value)
+  onlyFields(`${what}: containerEdits`, edits, [...editFields, ...unsupportedFields])
   return {
+    unsupported: unsupportedFields.filter((name) => edits[name] !== undefined),
     env: texts(what, 'env', edits).map((entry) => {
       if (!/^[^=\0]+=[^\0]*$/.test(entry)) throw invalid(`${what}: env ${quote(entry)} must be NAME=value`)
       return entry
@@ -82,16 +91,35 @@ function parseEdits(what: string, value: unknown): CdiEdits {
   }
 }
 
+const editFields = ['env', 'deviceNodes', 'mounts', 'hooks', 'additionalGids']
+// Cache and memory bandwidth classes (CDI 0.7), network interfaces (CDI 1.1).
+const unsupportedFields = ['intelRdt', 'netDevices']
+
+function onlyFields(what: string, from: JsonObject, known: readonly string[]): void {
+  const odd = Object.keys(from).find((name) => !known.includes(name))
+  if (odd !== undefined) throw invalid(`${what}: field ${quote(odd)} is unknown: expected ${known.join(', ')}`)
+}
+
+// YAML makes a number of an unquoted 0, which is what a first device is called.
+function deviceName(what: string, device: JsonObject): string {
+  const { name } = device
+  return typeof name === 'number' && Number.isSafeInteger(name) && name >= 0 ? String(name) : text(what, 'name', device)
+}
+
+const nodeFields = ['path', 'hostPath', 'type', 'major', 'minor', 'fileMode', 'permissions', 'uid', 'gid']
+
 function parseNode(what: string, value: unknown): CdiDeviceNode {
   const node = object(what, value)
+  onlyFields(what, node, nodeFields)
   const path = absolute(what, 'path', text(what, 'path', node))
   const { type } = node
   if (type !== undefined && type !== '' && type !== 'b' && type !== 'c' && type !== 'u' && type !== 'p')
     throw invalid(`${what}: type ${quote(String(type))} is unknown`)
-  const permissions = node['permissions'] ?? 'rwm'
+  const permissions = node['permissions'] === undefined || node['permissions'] === '' ? 'rwm' : node['permissions']
   if (typeof permissions !== 'string' || !/^[rwm]{1,3}$/.test(permissions))
     throw invalid(`${what}: permissions must be letters of "rwm"`)
-  const hostPath = node['hostPath'] === undefined ? path : absolute(what, 'hostPath', text(what, 'hostPath', node))
+  const hostPath =
+    node['hostPath'] === undefined || node['hostPath'] === '' ? path : absolute(what, 'hostPath', text(what, 'hostPath', node))
   return {
     path,
     hostPath,
@@ -107,6 +135,7 @@ function parseNode(what: string, value: unknown): CdiDeviceNode {
 
 function parseMount(what: string, value: unknown): CdiMount {
   const mount = object(what, value)
+  onlyFields(what, mount, ['hostPath', 'containerPath', 'options', 'type'])
   const options = texts(what, 'options', mount)
   const odd = options.find((option) => !/^[\w=.:/-]+$/.test(option))
   if (odd !== undefined) throw invalid(`${what}: option ${quote(odd)} is not valid`)
@@ -120,6 +149,7 @@ function parseMount(what: string, value: unknown): CdiMount {
 
 function parseHook(what: string, value: unknown): CdiHook {
   const hook = object(what, value)
+  onlyFields(what, hook, ['hookName', 'path', 'args', 'env', 'timeout'])
   const hookName = hookNames.find((name) => name === hook['hookName'])
   if (hookName === undefined) throw invalid(`${what}: hookName ${quote(String(hook['hookName']))} is unknown`)
   const env = texts(what, 'env', hook)

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { container, input } from '../test/sample-input.ts'
 import { throws } from '../test/throws.ts'
-import { cdiDevicePaths, resolveCdi } from './cdi.ts'
+import { cdiDevicePaths } from './cdi.ts'
+import { type CdiFile, cdiRequests, indexCdi, resolveCdi as resolve } from './cdi-index.ts'
 import { parseCdiSpec } from './cdi-parse.ts'
 import { createSpec } from './spec.ts'
 
@@ -29,6 +30,16 @@ const document = {
   ],
 }
 const spec = parseCdiSpec('gpu.json', document)
+const fileOf = (from: typeof spec, path = '/etc/cdi/gpu.json', priority = 0): CdiFile => ({ path, priority, spec: from })
+const requests = (names: readonly string[]) => names.map((name, i) => ({ field: `config.CDI_devices[${i}].name`, name }))
+const resolveCdi = (names: readonly string[], specs: readonly (typeof spec)[]) =>
+  resolve(
+    requests(names),
+    indexCdi(
+      ['/etc/cdi'],
+      specs.map((from, i) => fileOf(from, `/etc/cdi/${i}.json`, i)),
+    ),
+  )
 const devices = new Map([['/dev/real0', { path: '/dev/real0', type: 'c', major: 5, minor: 6 } as const]])
 const made = (names: string[]) => {
   const config = container({
@@ -64,7 +75,7 @@ describe('H-64: CDI', () => {
   test('which nodes must be looked up', () => {
     assert.deepEqual(cdiDevicePaths(resolveCdi(['vendor.com/gpu=0', 'vendor.com/gpu=all'], [spec])), ['/dev/real0'])
   })
-  test('a later file wins', () => {
+  test('a later directory wins', () => {
     const later = parseCdiSpec('b', {
       ...document,
       containerEdits: {},
@@ -73,10 +84,46 @@ describe('H-64: CDI', () => {
     assert.deepEqual(resolveCdi(['vendor.com/gpu=0'], [spec, later]).env, ['B=2'])
   })
   test('unknown devices, missing nodes, and CDI that is off are refused', () => {
-    throws(() => resolveCdi(['vendor.com/gpu=9'], [spec]), 'invalid_argument', 'config.CDI_devices[0]')
+    throws(() => resolveCdi(['vendor.com/gpu=9'], [spec]), 'failed_precondition', 'config.CDI_devices[0]')
+    throws(() => resolveCdi(['vendor.com/gpu=9'], [spec]), 'failed_precondition', 'known are 0, all')
+    throws(() => resolveCdi(['b.com/nic=9'], [spec]), 'failed_precondition', 'no file in /etc/cdi is about b.com/nic')
     const cdi = resolveCdi(['vendor.com/gpu=0'], [spec])
     throws(() => createSpec(input({ cdi })), 'failed_precondition', '/dev/real0')
     throws(() => createSpec(input({ config: container({ CDIDevices: [{ name: 'a.b/c=d' }] }) })), 'failed_precondition', 'CDI')
+  })
+  test('two files of one directory that define one device are a conflict, for this device only, until a later directory decides', () => {
+    const [a, b] = [
+      fileOf(spec, '/etc/cdi/a.json'),
+      fileOf(parseCdiSpec('b', { ...document, devices: [document.devices[0]] }), '/etc/cdi/b.json'),
+    ]
+    const two = indexCdi(['/etc/cdi'], [a, b])
+    throws(() => resolve(requests(['vendor.com/gpu=0']), two), 'failed_precondition', '/etc/cdi/a.json and /etc/cdi/b.json')
+    assert.equal(resolve(requests(['vendor.com/gpu=all']), two).deviceNodes.length, 1)
+    const decided = indexCdi(['/etc/cdi', '/var/run/cdi'], [fileOf(spec, '/var/run/cdi/c.json', 1), a, b])
+    assert.equal(decided.devices.get('vendor.com/gpu=0')?.path, '/var/run/cdi/c.json')
+    assert.equal(decided.conflicts.size, 0)
+  })
+  test('annotations name devices too, each device counts once', () => {
+    const annotations = { 'cdi.k8s.io/plugin_1': 'vendor.com/gpu=0,vendor.com/gpu=all', other: 'x' }
+    const config = container({ annotations, CDIDevices: [{ name: 'vendor.com/gpu=0' }] })
+    assert.deepEqual(cdiRequests(config), [
+      { field: 'config.CDI_devices[0].name', name: 'vendor.com/gpu=0' },
+      { field: 'config.annotations["cdi.k8s.io/plugin_1"]', name: 'vendor.com/gpu=all' },
+    ])
+    const bad = container({ annotations: { 'cdi.k8s.io/x': 'vendor.com/gpu=0,' } })
+    throws(() => cdiRequests(bad), 'invalid_argument', 'cdi.k8s.io/x')
+  })
+  test('what we cannot do is refused to who asks for it, and to nobody else', () => {
+    const wishes = {
+      ...document,
+      devices: [
+        { name: 'a', containerEdits: { intelRdt: {} } },
+        { name: 0, containerEdits: {} },
+      ],
+    }
+    const specs = [parseCdiSpec('f', wishes)]
+    throws(() => resolveCdi(['vendor.com/gpu=a'], specs), 'failed_precondition', 'intelRdt')
+    assert.deepEqual(resolveCdi(['vendor.com/gpu=0'], specs).env, document.containerEdits.env)
   })
   const bad: readonly unknown[] = [
     null,
@@ -94,6 +141,9 @@ describe('H-64: CDI', () => {
     { ...document, containerEdits: { deviceNodes: [{ path: '/dev/x', major: -1 }] } },
     { ...document, containerEdits: { hooks: [{ hookName: 'x', path: '/y' }] } },
     { ...document, containerEdits: { additionalGids: [1.5] } },
+    { ...document, containerEdits: { envs: ['A=b'] } },
+    { ...document, containerEdit: {} },
+    { ...document, containerEdits: { deviceNodes: [{ path: '/dev/x', mode: 1 }] } },
   ]
   for (const [i, value] of bad.entries())
     test(`bad file ${i} is refused`, () => throws(() => parseCdiSpec('f', value), 'invalid_argument', 'f'))

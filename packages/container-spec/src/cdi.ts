@@ -1,41 +1,12 @@
-// CDI devices: from names to edits, and the edits applied to a spec.
-import { CodedError, invalid } from '@coracle/base/errors'
+// The edits that CDI devices ask for, applied to a spec.
+import { CodedError } from '@coracle/base/errors'
 import { quote } from '@coracle/base/ids'
 import type { Mount } from '@coracle/oci-spec/mount'
 import type { DeviceRule, Hook, LinuxDevice, RuntimeSpec } from '@coracle/oci-spec/runtime-spec'
-import type { CdiDeviceNode, CdiEdits, CdiHook, CdiSpec } from './cdi-parse.ts'
+import type { CdiDeviceNode, CdiEdits, CdiHook } from './cdi-parse.ts'
 import { deviceRule } from './devices.ts'
 import { parseTarget } from './mounts.ts'
 import { cleanPath, depthOf } from './paths.ts'
-
-const none: CdiEdits = { env: [], deviceNodes: [], mounts: [], hooks: [], additionalGids: [] }
-
-/**
- * What `names` (`vendor/class=device`) ask for together; each file's own edits once. A later file of the same kind and device wins, as a later
- * directory does. Throws `invalid_argument` naming a device that no file defines.
- */
-export function resolveCdi(names: readonly string[], specs: readonly CdiSpec[]): CdiEdits {
-  const used = new Set<CdiSpec>()
-  return names.reduce((all, name, i) => {
-    const equals = name.indexOf('=')
-    const [kind, device] = [name.slice(0, equals), name.slice(equals + 1)]
-    const spec = specs.findLast((candidate) => candidate.kind === kind && candidate.devices.has(device))
-    const edits = spec?.devices.get(device)
-    if (spec === undefined || edits === undefined)
-      throw invalid(`config.CDI_devices[${i}].name ${quote(name)} is defined by no CDI file`)
-    const first = !used.has(spec)
-    used.add(spec)
-    return join(all, ...(first ? [spec.edits, edits] : [edits]))
-  }, none)
-}
-
-const join = (...all: readonly CdiEdits[]): CdiEdits => ({
-  env: all.flatMap((edits) => edits.env),
-  deviceNodes: all.flatMap((edits) => edits.deviceNodes),
-  mounts: all.flatMap((edits) => edits.mounts),
-  hooks: all.flatMap((edits) => edits.hooks),
-  additionalGids: all.flatMap((edits) => edits.additionalGids),
-})
 
 /** Host paths of device nodes whose numbers the file leaves to be looked up (`SpecInput.devices`). */
 export const cdiDevicePaths = (edits: CdiEdits): readonly string[] => [

@@ -1,6 +1,15 @@
 export { isAllowed } from './annotations.ts'
 export { defaultCapabilities, knownCapabilities } from './capabilities.ts'
-export { applyCdi, cdiDevicePaths, resolveCdi } from './cdi.ts'
+export { applyCdi, cdiDevicePaths } from './cdi.ts'
+export {
+  type CdiFile,
+  type CdiIndex,
+  type CdiProblem,
+  cdiAnnotations,
+  cdiRequests,
+  indexCdi,
+  resolveCdi,
+} from './cdi-index.ts'
 export { type CdiEdits, type CdiSpec, parseCdiSpec } from './cdi-parse.ts'
 export { cgroupsPath } from './cgroup-path.ts'
 export { hostPathsOf } from './host-paths.ts'

@@ -1,6 +1,7 @@
 import { invalid } from '@coracle/base/errors'
 import { quote } from '@coracle/base/ids'
 import type { ContainerConfig, LinuxContainerSecurityContext, Mount, PodSandboxConfig } from '@coracle/cri-api'
+import { checkCdiName } from './cdi-index.ts'
 import { parseDevice } from './devices.ts'
 import { parseTarget } from './mounts.ts'
 import { parseId } from './numbers.ts'
@@ -33,9 +34,9 @@ export function validateContainerConfig(config: ContainerConfig, pod: PodSandbox
   config.devices.forEach((device, i) => {
     parseDevice(`config.devices[${i}]`, device)
   })
+  checkCount('config.CDI_devices', config.CDIDevices.length)
   config.CDIDevices.forEach(({ name }, i) => {
-    if (!/^[A-Za-z][\w.-]*\/[A-Za-z][\w.-]*=[A-Za-z0-9][\w.:-]*$/.test(name))
-      throw invalid(`config.CDI_devices[${i}].name ${quote(name)} must be VENDOR/CLASS=DEVICE`)
+    checkCdiName({ field: `config.CDI_devices[${i}].name`, name })
   })
   if (config.linux?.resources !== undefined) checkResources(config.linux.resources)
   const security = config.linux?.securityContext

@@ -1,5 +1,6 @@
 import { existsSync, readdirSync } from 'node:fs'
 import { createHost, type Finding, preflight } from '@coracle/host'
+import { openCdi } from './cdi/cdi-directories.ts'
 import type { Config } from './config/config.ts'
 
 /** All that must be right before pods can run here, with the command that mends what is not. */
@@ -13,7 +14,7 @@ export function examine(config: Config, signal: AbortSignal): Promise<readonly F
     cniDirectories: config.cni.pluginDirs,
     directories: [config.root, config.state],
     signal,
-  }).then((findings) => [...findings, networkFinding(config), initFinding(config)])
+  }).then((findings) => [...findings, networkFinding(config), initFinding(config), ...cdiFindings(config)])
 }
 
 /** Those about helper programs: `strict_floors` is about their versions; what else is not ideal is only told. */
@@ -40,6 +41,32 @@ function initFinding({ programs }: Config): Finding {
   const check = 'init of shared PID namespaces'
   if (existsSync(programs.init)) return { check, state: 'ok', detail: programs.init }
   return { check, state: 'missing', detail: `${programs.init} does not exist`, remedy: 'apt-get install catatonit' }
+}
+
+function cdiFindings(config: Config): readonly Finding[] {
+  const check = 'CDI devices'
+  const index = openCdi(config)?.index()
+  if (index === undefined) return [{ check, state: 'ok', detail: 'off' }]
+  const { devices, directories, files, problems, conflicts } = index
+  return [
+    { check, state: 'ok', detail: `${devices.size} in ${files.length} files of ${directories.join(', ')}` },
+    ...problems.map(
+      ({ path, reason }): Finding => ({
+        check,
+        state: 'warning',
+        detail: `${path}: ${reason}`,
+        remedy: 'mend or remove the file',
+      }),
+    ),
+    ...[...conflicts].map(
+      ([name, paths]): Finding => ({
+        check,
+        state: 'warning',
+        detail: `${name} is defined by ${paths.join(' and ')}`,
+        remedy: 'remove one of the definitions',
+      }),
+    ),
+  ]
 }
 
 const colours = { ok: 32, warning: 33, missing: 31 } as const

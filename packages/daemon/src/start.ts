@@ -7,7 +7,7 @@ import { logger } from '@coracle/base/log'
 import { SingleFlight } from '@coracle/base/single-flight'
 import { type Cni, createCni } from '@coracle/cni'
 import { callStatistics, containerConfigCodec, createProgress, listen, podConfigCodec, type RouteDeps } from '@coracle/cri-server'
-import { createHost, type Host, hostDevices, readDevice, readHostFacts } from '@coracle/host'
+import { createHost, devicesAt, type Host, hostDevices, readHostFacts } from '@coracle/host'
 import { createImages, type ReloadableImages } from '@coracle/image'
 import {
   type Containers,
@@ -21,6 +21,7 @@ import {
   streamTarget,
 } from '@coracle/lifecycle'
 import { createStreaming, type Streaming } from '@coracle/streaming'
+import { openCdi } from './cdi/cdi-directories.ts'
 import type { Config } from './config/config.ts'
 import { examine, programFindings } from './doctor.ts'
 import { lockDirectory } from './instance-lock.ts'
@@ -82,7 +83,8 @@ export async function startDaemon(options: StartOptions): Promise<Daemon> {
   made.defer(() => shutdown.abort(new Error('the daemon stops')))
 
   const services: Services = {
-    ...{ pods, containers, host, facts, readDevice, hostDevices, images, cni },
+    ...{ pods, containers, host, facts, devicesAt, hostDevices, images, cni },
+    cdi: openCdi(config),
     runtimes: runtimes.byHandler,
     retiredRuntimes: runtimes.retired,
     handlerSettings: (handler) => ({ allowedAnnotations: runtimes.allowedAnnotations.get(handler) ?? [] }),

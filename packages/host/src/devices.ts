@@ -1,16 +1,15 @@
 import { lstatSync, readdirSync, type Stats, statSync } from 'node:fs'
 import { unlessErrno } from '@coracle/base/errno'
-import { failed, invalid } from '@coracle/base/errors'
-import { quote } from '@coracle/base/ids'
+import { failed } from '@coracle/base/errors'
 import type { LinuxDevice } from '@coracle/oci-spec/runtime-spec'
 
-/** A device node of the host, links followed. Throws `invalid_argument` when it is absent or no device. */
-export function readDevice(path: string): LinuxDevice {
+/** The device node of the host at `path`, links followed, or all in that directory and below it. Empty when there is none. */
+export function devicesAt(path: string): readonly LinuxDevice[] {
   const stat = unlessErrno(['ENOENT', 'ENOTDIR'], () => statSync(path), undefined)
-  if (stat === undefined) throw invalid(`device ${quote(path)} does not exist`)
+  if (stat === undefined) return []
+  if (stat.isDirectory()) return devicesBelow(path)
   const device = deviceOf(path, stat)
-  if (device === undefined) throw invalid(`device ${quote(path)} must be a character or block device`)
-  return device
+  return device === undefined ? [] : [device]
 }
 
 // The runtime makes these for each container, or they are no devices of the machine.
@@ -31,8 +30,8 @@ export function hostDevices(directory = '/dev'): readonly LinuxDevice[] {
   return devicesBelow(directory, true)
 }
 
-/** The devices in a directory and those below it: what a device path that is a directory means. */
-export function devicesBelow(directory: string, isTop = false): readonly LinuxDevice[] {
+/** Links are left out: they name what has a name of its own. */
+function devicesBelow(directory: string, isTop = false): readonly LinuxDevice[] {
   const found: LinuxDevice[] = []
   const entries = unlessErrno(['ENOENT'], () => readdirSync(directory, { withFileTypes: true }), [])
   for (const entry of entries) {

@@ -1,6 +1,6 @@
 export { unifiedControllers } from './cgroup/unified.ts'
 export { createHost, type HostOptions } from './create-host.ts'
-export { devicesBelow, hostDevices, readDevice } from './devices.ts'
+export { devicesAt, hostDevices } from './devices.ts'
 export { capabilityNames, type HostFacts, type HostFactsOptions, kernelIsAtLeast, readHostFacts } from './features.ts'
 export type * from './host.ts'
 export type * from './isolation/door.ts'

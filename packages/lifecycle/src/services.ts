@@ -2,7 +2,7 @@ import type { ContainerId, PodId } from '@coracle/base/ids'
 import type { KeyedLock } from '@coracle/base/keyed-lock'
 import type { SingleFlight } from '@coracle/base/single-flight'
 import type { Cni } from '@coracle/cni'
-import type { HostFacts } from '@coracle/container-spec'
+import type { CdiIndex, HostFacts } from '@coracle/container-spec'
 import type { ContainerConfig, PodSandboxConfig } from '@coracle/cri-api'
 import type { Host } from '@coracle/host'
 import type { Images } from '@coracle/image'
@@ -40,14 +40,25 @@ export interface Settings {
   readonly unclaimedMs: number
 }
 
+/** The CDI files of this node. */
+export interface CdiSource {
+  /** Whether annotations `cdi.k8s.io/…` of a container name devices, too. */
+  readonly annotations: boolean
+  /** What the files say now. */
+  index(): CdiIndex
+}
+
 /** Everything the pod and container operations need, handed in by the composition root. */
 export interface Services {
   readonly pods: Pods
   readonly containers: Containers
   readonly host: Host
   readonly facts: HostFacts
-  readonly readDevice: (path: string) => LinuxDevice | undefined
+  /** The device at a path, or all below a directory; empty when there is none. */
+  readonly devicesAt: (path: string) => readonly LinuxDevice[]
   readonly hostDevices: () => readonly LinuxDevice[]
+  /** Undefined: CDI is off. */
+  readonly cdi: CdiSource | undefined
   readonly images: Images
   readonly cni: Cni
   /** Runtime handlers by name; the default one is also under `""`. Replaced at reload. */

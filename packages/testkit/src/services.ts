@@ -78,7 +78,7 @@ function openServices(machine: TestMachine, options: TestServicesOptions, change
   const services: Services = {
     pods: new Records(db, { table: 'pods', noun: 'pod sandbox', codec: podConfigCodec }),
     containers: new Records(db, { table: 'containers', noun: 'container', codec: containerConfigCodec }),
-    ...{ host, facts, images, cni, readDevice: () => undefined, hostDevices: () => [] },
+    ...{ host, facts, images, cni, devicesAt: () => [], hostDevices: () => [], cdi: undefined },
     runtimes: changes.runtimes ?? new Map([[runtime.handler, runtime]]),
     retiredRuntimes: changes.retiredRuntimes ?? new Map(),
     handlerSettings: () => ({ allowedAnnotations: [] }),

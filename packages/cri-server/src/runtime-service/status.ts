@@ -1,4 +1,5 @@
 import type { RuntimeService } from '@coracle/cri-api'
+import { cdiInfo } from '../cdi-info.ts'
 import type { RouteDeps } from '../deps.ts'
 import type { Handler } from '../service.ts'
 
@@ -18,7 +19,7 @@ export function status(deps: RouteDeps): Handler<(typeof RuntimeService)['method
       },
       runtimeHandlers: runtimeHandlers(deps),
       features: { supplementalGroupsPolicy: true, userNamespacesHostNetwork: false, mountOptions: true },
-      info: verbose ? { config: deps.config(), state: stateOf(deps) } : {},
+      info: verbose ? { config: deps.config(), state: stateOf(deps), cdi: cdiInfo(deps.services.cdi) } : {},
     }
   }
 }

@@ -50,6 +50,7 @@ export interface Config {
     readonly addTimeoutMs: number
     readonly delTimeoutMs: number
   }
+  readonly cdi: { readonly specDirs: readonly string[]; readonly annotations: boolean }
   readonly images: {
     readonly maxDownloads: number
     readonly maxDownloadsPerImage: number
@@ -101,6 +102,7 @@ export function toConfig(settings: Settings, exists: (path: string) => boolean):
       addTimeoutMs: get<number>('cni.add_timeout_s') * 1000,
       delTimeoutMs: get<number>('cni.del_timeout_s') * 1000,
     },
+    cdi: { specDirs: get('cdi.spec_dirs'), annotations: get('cdi.annotations') },
     images: {
       maxDownloads: get('images.max_downloads'),
       maxDownloadsPerImage: get('images.max_downloads_per_image'),

@@ -183,6 +183,20 @@ export const keys: readonly Key[] = [
   },
 
   {
+    path: 'cdi.spec_dirs',
+    type: 'strings',
+    default: ['/etc/cdi', '/var/run/cdi'],
+    check: allAbsolute,
+    doc: 'Container Device Interface files (*.json, *.yaml); a later directory wins. Read again when they change. Empty: CDI is off.',
+  },
+  {
+    path: 'cdi.annotations',
+    type: 'boolean',
+    default: false,
+    doc: 'Take CDI devices also from the annotations cdi.k8s.io/* of a container, as device plugins before Kubernetes 1.28 set them.',
+  },
+
+  {
     path: 'images.max_downloads',
     type: 'integer',
     default: 16,

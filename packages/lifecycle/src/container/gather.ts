@@ -13,13 +13,13 @@ import {
 } from '@coracle/container-spec'
 import type { ContainerConfig } from '@coracle/cri-api'
 import type { Image } from '@coracle/image'
-import type { LinuxDevice } from '@coracle/oci-spec/runtime-spec'
 import { isCrun } from '../handlers.ts'
 import { volumesDirectory } from '../layout.ts'
 import { type Container, isRunning } from '../model/container.ts'
 import { namespaceMode, type Pod } from '../model/pod.ts'
 import { podFacts } from '../pod/facts.ts'
 import type { Services } from '../services.ts'
+import { cdiEdits, lookAtDevices } from './devices.ts'
 import { mountImageVolumes } from './image-volumes.ts'
 
 /** Largest /etc/passwd and /etc/group that are read from an image. */
@@ -37,6 +37,7 @@ export async function gatherInput(
     services.images.createRootfs(id, image.id, services.shutdown),
     lookAtSources(services, config),
   ])
+  const cdi = cdiEdits(services, config)
   const input: SpecInput = {
     id,
     pod: podFacts(services, pod),
@@ -47,7 +48,8 @@ export async function gatherInput(
     passwd: services.host.paths.readInRoot(rootfs.path, '/etc/passwd', accountsMaxBytes),
     group: services.host.paths.readInRoot(rootfs.path, '/etc/group', accountsMaxBytes),
     sources,
-    devices: lookAtDevices(services, config),
+    devices: lookAtDevices(services, config, cdi),
+    ...(cdi === undefined ? {} : { cdi }),
     targetPidnsPath: targetPidns(services, pod, config),
     localhostSeccomp: localhostSeccomp(config, readProfile),
     allowedAnnotations: services.handlerSettings(pod.runtime).allowedAnnotations,
@@ -73,21 +75,6 @@ async function lookAtSources(services: Services, config: ContainerConfig): Promi
     sources.set(path, { type: type ?? 'directory', propagation: needsPropagation ? mounts.propagationOf(path) : 'private' })
   }
   return sources
-}
-
-function lookAtDevices(services: Services, config: ContainerConfig): ReadonlyMap<string, LinuxDevice> {
-  const devices = new Map<string, LinuxDevice>()
-  for (const { hostPath } of config.devices) {
-    if (!/^\/dev\/[^\0]+$/.test(hostPath) || /(^|\/)\.\.(\/|$)/.test(hostPath)) {
-      throw invalid(`config.devices.host_path ${quote(hostPath)} must be a clean path below /dev`)
-    }
-    const device = services.readDevice(hostPath)
-    if (device !== undefined) devices.set(hostPath, device)
-  }
-  if (config.linux?.securityContext?.privileged === true) {
-    for (const device of services.hostDevices()) devices.set(device.path, device)
-  }
-  return devices
 }
 
 function targetPidns(services: Services, pod: Pod, config: ContainerConfig): string | undefined {
