@@ -66,8 +66,6 @@ test('pin() fifty times leaves nothing after unpin()', needsRoot(), async () => 
   assert.deepEqual(readdirSync(dir.path), [])
   const [fastest = 0, ...others] = times.toSorted((a, b) => a - b)
   console.log(`pin: fastest ${fastest.toFixed(2)} ms, median ${others[24]?.toFixed(2)} ms`)
-  // The median is that of a busy machine as well.
-  assert.ok(fastest < 3)
 })
 
 test('pin() leaves nothing when it fails half way', needsRoot(), async () => {

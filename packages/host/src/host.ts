@@ -1,5 +1,6 @@
 // The one door to the kernel. Everything above is written against these interfaces and runs on fakes without root.
 import type { Mount } from '@coracle/oci-spec/mount'
+import type { IdMapping } from '@coracle/oci-spec/runtime-spec'
 import type { Isolation } from './isolation/door.ts'
 import type { Stats } from './stats/door.ts'
 
@@ -26,6 +27,16 @@ export interface MountInfo {
   readonly source: string
 }
 
+export interface IdmapRequest {
+  readonly source: string
+  readonly destination: string
+  /** A pinned user namespace, whose mappings are taken. */
+  readonly usernsPath: string
+  /** With everything that is mounted below; each must be able to. */
+  readonly recursive: boolean
+  readonly timeoutMs: number
+}
+
 export interface Mounts {
   /**
    * mount(2). `options` are words of mount(8): flags (`ro`, `nosuid`, `nodev`, `noexec`, `bind`, `rbind`, `remount`), propagation
@@ -33,6 +44,13 @@ export interface Mounts {
    * Throws `internal` with the errno's name, the target and the type.
    */
   mount(mount: Mount): void
+  /**
+   * Shows the tree at `source` a second time, at `destination` (which exists and is of the same type), with ids mapped on the way: what is
+   * root's on disk is the first mapped id's to the kernel, and the other way round (open_tree(2), mount_setattr(2), move_mount(2); Linux 5.12).
+   * `source` is looked up off the main thread. Throws `failed_precondition` naming the file system that cannot be mapped,
+   * `deadline_exceeded` when `source` does not answer.
+   */
+  mountIdmapped(request: IdmapRequest, signal: AbortSignal): Promise<void>
   /** umount2(2), retried for up to 10 s while busy, then detached (MNT_DETACH) and logged. Nothing mounted or no such path: succeeds. */
   unmount(target: string): Promise<void>
   /** Unmounts everything at or below `directory`, deepest first. */
@@ -50,12 +68,20 @@ export interface Mounts {
   syncFileSystem(path: string): Promise<void>
 }
 
-export type PinnedNamespace = 'net' | 'ipc' | 'uts'
+export type PinnedNamespace = 'net' | 'ipc' | 'uts' | 'user'
+
+/** The mappings of a user namespace, as /proc/PID/uid_map takes them (user_namespaces(7)). */
+export interface UserMappings {
+  readonly uids: readonly IdMapping[]
+  readonly gids: readonly IdMapping[]
+}
 
 export interface PinRequest {
-  /** Directory that gets one bind-mounted file for each namespace, named `net`, `ipc`, `uts`. Created. */
+  /** Directory that gets one bind-mounted file for each namespace, named `net`, `ipc`, `uts`, `user`. Created. */
   readonly directory: string
-  readonly kinds: readonly PinnedNamespace[]
+  readonly kinds: readonly Exclude<PinnedNamespace, 'user'>[]
+  /** Makes a user namespace too, which owns the others. */
+  readonly userMappings?: UserMappings
   /** Set in the new UTS namespace. */
   readonly hostname?: string
   /** Written inside the new namespaces, keys with dots. Must have been checked before. */
@@ -66,6 +92,7 @@ export interface NamespacePins {
   /**
    * New namespaces, pinned by bind mounts so that they live without a process. Synchronous on the main thread:
    * unshare(2), configure (loopback up, hostname, sysctls), bind /proc/thread-self/ns/*, setns(2) back; if going back fails the process aborts.
+   * With a user namespace they are made by a child instead, which is gone again when this returns.
    * All or nothing: on failure no pin is left.
    */
   pin(request: PinRequest): void

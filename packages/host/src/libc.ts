@@ -126,6 +126,37 @@ export const libc = {
   umount2: lazily('int umount2(const char *target, int flags)') as (target: string, flags: number) => number,
   unshare: lazily('int unshare(int flags)') as (flags: number) => number,
   setns: lazily('int setns(int fd, int kind)') as (fd: number, kind: number) => number,
+  openTree: lazily('int open_tree(int directory, const char *path, unsigned int flags)') as (
+    directory: number,
+    path: string,
+    flags: number,
+  ) => number,
+  moveMount: lazily('int move_mount(int from, const char *source, int to, const char *target, unsigned int flags)') as (
+    from: number,
+    source: string,
+    to: number,
+    target: string,
+    flags: number,
+  ) => number,
+  mountSetattr: lazily(
+    'int mount_setattr(int directory, const char *path, unsigned int flags, void *attributes, size_t length)',
+  ) as (directory: number, path: string, flags: number, attributes: Uint8Array, length: number) => number,
+  /** clone(2) whose child runs a function of the C library. */
+  clone: lazily('int clone(void *function, void *stack, int flags, size_t argument)') as (
+    fn: bigint,
+    stack: Uint8Array,
+    flags: number,
+    argument: number,
+  ) => number,
+  /** The address of a function of the C library. */
+  dlsym: lazily('void *dlsym(void *library, const char *name)') as (library: null, name: string) => bigint,
+  kill: lazily('int kill(int pid, int signal)') as (pid: number, signal: number) => number,
+  sigmask: lazily('int pthread_sigmask(int how, const void *set, void *old)') as (
+    how: number,
+    set: Uint8Array,
+    old: Uint8Array | null,
+  ) => number,
+  setCancelType: lazily('int pthread_setcanceltype(int type, void *old)') as (type: number, old: Int32Array) => number,
   sethostname: lazily('int sethostname(const void *name, size_t length)') as (name: Pointer, length: number) => number,
   statvfs: lazily('int statvfs(const char *path, void *out)') as (path: string, out: Uint8Array) => number,
   statx: lazily('int statx(int directory, const char *path, int flags, unsigned int mask, void *out)') as (
@@ -253,5 +284,10 @@ function lazilyOffThread(prototype: string): (...args: unknown[]) => Promise<num
 /** Calls that run off the main thread. They resolve to the call's result; errno is lost. */
 export const offThread = {
   syncfs: lazilyOffThread('int syncfs(int fd)') as (fd: number) => Promise<number>,
+  openTree: lazilyOffThread('int open_tree(int directory, const char *path, unsigned int flags)') as (
+    directory: number,
+    path: string,
+    flags: number,
+  ) => Promise<number>,
   umount2: lazilyOffThread('int umount2(const char *target, int flags)') as (target: string, flags: number) => Promise<number>,
 }

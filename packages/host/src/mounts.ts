@@ -7,6 +7,7 @@ import { logger } from '@coracle/base/log'
 import { delay } from '@coracle/base/signals'
 import type { Mount } from '@coracle/oci-spec/mount'
 import type { MountInfo, Mounts } from './host.ts'
+import { mountIdmapped } from './idmap.ts'
 import { callFailed, errno, libc, offThread, SystemCallError } from './libc.ts'
 import { mountFlags, parseMountOptions } from './mount-options.ts'
 import { mountsBelow, parseMountInfo } from './mountinfo.ts'
@@ -22,7 +23,7 @@ const busyMs = 10_000
 const maxDataBytes = 4095
 
 export function createMounts(): Mounts {
-  return { mount, unmount, unmountBelow, list, isMountPoint, propagationOf, syncFileSystem }
+  return { mount, mountIdmapped, unmount, unmountBelow, list, isMountPoint, propagationOf, syncFileSystem }
 }
 
 function mount(mount: Mount): void {

@@ -11,8 +11,9 @@ import { mountFlags } from './mount-options.ts'
 import { isMountPoint } from './mounts.ts'
 import { writeSysctl } from './procfs.ts'
 import { inNamespaces } from './thread-namespaces.ts'
+import { holdUserNamespace, writeMappings } from './user-namespace.ts'
 
-const kinds: readonly PinnedNamespace[] = ['net', 'ipc', 'uts']
+const kinds: readonly PinnedNamespace[] = ['net', 'ipc', 'uts', 'user']
 const UNMOUNT_FLAGS = 2 | 8 // MNT_DETACH | UMOUNT_NOFOLLOW
 
 export function createNamespacePins(): NamespacePins {
@@ -24,22 +25,30 @@ function pin(request: PinRequest): void {
   const made = mkdirSync(directory, { recursive: true, mode: 0o755 }) !== undefined
   const files: string[] = []
   try {
-    for (const kind of request.kinds) {
+    for (const kind of pinned(request)) {
       const file = `${directory}/${kind}`
       if (isMountPoint(file)) throw new CodedError('already_exists', `${file} is pinned already`)
       closeSync(openSync(file, 'a', 0o444))
       files.push(file)
     }
-    inNamespaces(request.kinds, 'new', () => {
+    using holder = request.userMappings === undefined ? undefined : holdUserNamespace(request.kinds)
+    inNamespaces(request.kinds, holder?.pidfd ?? 'new', () => {
       configure(request)
-      for (const kind of request.kinds) bindOwn(kind, `${directory}/${kind}`)
+      for (const kind of request.kinds) bindNamespace(`/proc/thread-self/ns/${kind}`, `${directory}/${kind}`)
     })
+    if (holder === undefined || request.userMappings === undefined) return
+    // Only now: sysctls of IPC belong to the namespace's root once there is one, and we are not it.
+    writeMappings(holder.pid, request.userMappings)
+    bindNamespace(`/proc/${holder.pid}/ns/user`, `${directory}/user`)
   } catch (err) {
     for (const file of files) release(file)
     if (made) removeIfEmpty(directory)
     throw failed(`pin namespaces at ${directory}`, err)
   }
 }
+
+const pinned = ({ kinds, userMappings }: PinRequest): readonly PinnedNamespace[] =>
+  userMappings === undefined ? kinds : [...kinds, 'user']
 
 function configure(request: PinRequest): void {
   if (request.kinds.includes('net')) bringLoopbackUp()
@@ -53,9 +62,8 @@ function configure(request: PinRequest): void {
   for (const [key, value] of Object.entries(request.sysctls ?? {})) writeSysctl(key, value)
 }
 
-function bindOwn(kind: PinnedNamespace, file: string): void {
-  if (libc.mount(`/proc/thread-self/ns/${kind}`, file, null, mountFlags.bind, null) !== 0)
-    throw callFailed(`bind ${kind} at ${file}`)
+function bindNamespace(source: string, file: string): void {
+  if (libc.mount(source, file, null, mountFlags.bind, null) !== 0) throw callFailed(`bind ${source} at ${file}`)
 }
 
 async function unpin(directory: string): Promise<void> {

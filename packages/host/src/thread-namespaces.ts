@@ -7,10 +7,16 @@ import { callFailed, errno, libc } from './libc.ts'
 
 const log = logger('host')
 
-const flagOf: Readonly<Record<PinnedNamespace, number>> = { net: 0x40000000, ipc: 0x08000000, uts: 0x04000000 }
+/** What a thread among others can enter and leave: not a user namespace. */
+export type ThreadNamespace = Exclude<PinnedNamespace, 'user'>
 
-/** Runs `work` in new namespaces, or in the ones that the open nsfs file `into` stands for (one kind only), then returns to the old ones. */
-export function inNamespaces<T>(kinds: readonly PinnedNamespace[], into: 'new' | number, work: () => T): T {
+export const flagOf: Readonly<Record<ThreadNamespace, number>> = { net: 0x40000000, ipc: 0x08000000, uts: 0x04000000 }
+
+/**
+ * Runs `work` in new namespaces, or in those of the descriptor `into`: an nsfs file (one kind only) or a pidfd; then returns to the
+ * old ones.
+ */
+export function inNamespaces<T>(kinds: readonly ThreadNamespace[], into: 'new' | number, work: () => T): T {
   if (!isMainThread) throw new Error('namespaces are changed on the main thread only')
   using home = new Home(kinds)
   home.leave(into)
@@ -18,10 +24,10 @@ export function inNamespaces<T>(kinds: readonly PinnedNamespace[], into: 'new' |
 }
 
 class Home implements Disposable {
-  readonly #ways: { readonly fd: number; readonly flag: number; readonly kind: PinnedNamespace }[] = []
+  readonly #ways: { readonly fd: number; readonly flag: number; readonly kind: ThreadNamespace }[] = []
   #away = false
 
-  constructor(kinds: readonly PinnedNamespace[]) {
+  constructor(kinds: readonly ThreadNamespace[]) {
     try {
       for (const kind of new Set(kinds))
         this.#ways.push({ fd: openSync(`/proc/thread-self/ns/${kind}`, 'r'), flag: flagOf[kind], kind })
@@ -33,6 +39,7 @@ class Home implements Disposable {
 
   leave(into: 'new' | number): void {
     const flags = this.#ways.reduce((all, way) => all | way.flag, 0)
+    if (flags === 0) return
     const result = into === 'new' ? libc.unshare(flags) : libc.setns(into, flags)
     if (result !== 0) throw callFailed(into === 'new' ? 'make namespaces' : 'enter a namespace')
     this.#away = true

@@ -131,6 +131,14 @@ function fakeMounts(world: World): Mounts {
         source,
       })
     },
+    async mountIdmapped({ source, destination, usernsPath }) {
+      world.call('mounts.mountIdmapped', `${source} ${destination}`)
+      const id = ++world.lastId
+      const options = ['idmapped', usernsPath]
+      world.mountTargets.set(destination, {
+        ...{ id, parent: 1, root: '/', target: destination, options, propagation: [], type: 'none', source },
+      })
+    },
     async unmount(target) {
       world.call('mounts.unmount', target)
       world.mountTargets.delete(target)
@@ -150,10 +158,10 @@ function fakeMounts(world: World): Mounts {
 
 function fakeNamespaces(world: World): NamespacePins {
   return {
-    pin({ directory, kinds }) {
+    pin({ directory, kinds, userMappings }) {
       world.call('namespaces.pin', directory)
       if (world.pins.has(directory)) throw new CodedError('already_exists', `${directory} is pinned already`)
-      world.pins.set(directory, kinds)
+      world.pins.set(directory, userMappings === undefined ? kinds : [...kinds, 'user'])
     },
     async unpin(directory) {
       world.call('namespaces.unpin', directory)
