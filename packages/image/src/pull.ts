@@ -89,7 +89,7 @@ export class Puller {
     const config = parseImageConfig(rawConfig)
     checkConfig(config, manifest.layers, pull.platform)
     using _lease = leaseLayers(store, config.diffIds)
-    const layerSource = { ...source, authorizations: client.authorizations() }
+    const layerSource = client.handOn()
     const progress = progressOf(manifest.layers, pull.tell)
     const perImage = new Limiter(settings.maxDownloadsPerImage)
     const stop = new AbortController()
@@ -134,7 +134,7 @@ export class Puller {
     const { settings } = this.#deps
     const registries = this.#registries()
     const endpoints = endpointsOf(reference.registry, registries)
-    const authorities = await loadAuthorities(endpoints, registries)
+    const tls = await loadAuthorities(endpoints, registries)
     return {
       endpoints,
       repository: reference.repository,
@@ -142,7 +142,7 @@ export class Puller {
       stallTimeoutMs: settings.stallTimeoutMs,
       retryBaseMs: settings.retryBaseMs,
       ...(credentials === undefined ? {} : { credentials }),
-      ...(authorities === undefined ? {} : { authorities }),
+      ...(tls === undefined ? {} : { tls }),
     }
   }
 }

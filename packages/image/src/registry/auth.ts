@@ -25,19 +25,28 @@ export interface AuthRequest {
 
 const maxTokenBytes = 1024 * 1024
 
-/** The Authorization header that answers the challenge; undefined when nothing can. */
-export async function answerChallenge(deps: AuthDeps, request: AuthRequest): Promise<string | undefined> {
+export interface AuthAnswer {
+  /** The Authorization header. */
+  readonly authorization: string
+  /** Of a token. */
+  readonly expiresInS?: number
+}
+
+/** What answers the challenge; undefined when nothing can. */
+export async function answerChallenge(deps: AuthDeps, request: AuthRequest): Promise<AuthAnswer | undefined> {
   const challenges = parseChallenges(request.challenge)
-  const credentials = request.endpoint.isOrigin ? request.credentials : undefined
+  const { credentials } = request
   const bearer = challenges.find((challenge) => challenge.scheme === 'bearer' && challenge.parameters.has('realm'))
   if (bearer !== undefined) return bearerToken(deps, request, { parameters: bearer.parameters, credentials })
   if (!challenges.some((challenge) => challenge.scheme === 'basic')) return undefined
-  return basic(credentials)
+  const pair = basicPair(credentials)
+  return pair === undefined ? undefined : { authorization: `Basic ${pair}` }
 }
 
-export function basic(credentials: Credentials | undefined): string | undefined {
+/** base64 of `user:password`. */
+export function basicPair(credentials: Credentials | undefined): string | undefined {
   if (credentials?.username === undefined || credentials.password === undefined) return undefined
-  return `Basic ${Buffer.from(`${credentials.username}:${credentials.password}`).toString('base64')}`
+  return Buffer.from(`${credentials.username}:${credentials.password}`).toString('base64')
 }
 
 interface TokenRequest {
@@ -45,7 +54,7 @@ interface TokenRequest {
   readonly credentials: Credentials | undefined
 }
 
-async function bearerToken(deps: AuthDeps, request: AuthRequest, token: TokenRequest): Promise<string> {
+async function bearerToken(deps: AuthDeps, request: AuthRequest, token: TokenRequest): Promise<AuthAnswer> {
   const realm = realmOf(deps, request.endpoint, token.parameters.get('realm') ?? '')
   const scope = token.parameters.get('scope') ?? `repository:${request.repository}:pull`
   const service = token.parameters.get('service')
@@ -60,8 +69,11 @@ async function bearerToken(deps: AuthDeps, request: AuthRequest, token: TokenReq
   if (service !== undefined) query.searchParams.set('service', service)
   query.searchParams.set('scope', scope)
   if (token.credentials?.username) query.searchParams.set('account', token.credentials.username)
-  const authorization = basic(token.credentials)
-  const answer = await exchange(deps, request, { realm: query, ...(authorization === undefined ? {} : { authorization }) })
+  const pair = basicPair(token.credentials)
+  const answer = await exchange(deps, request, {
+    realm: query,
+    ...(pair === undefined ? {} : { authorization: `Basic ${pair}` }),
+  })
   if (answer === undefined) throw new RegistryError('protocol', `token service ${realm.host} has no such page`)
   return answer
 }
@@ -88,7 +100,7 @@ async function exchange(
   deps: AuthDeps,
   request: AuthRequest,
   { realm, form, authorization }: Exchange,
-): Promise<string | undefined> {
+): Promise<AuthAnswer | undefined> {
   const response = await deps.http.send({
     url: realm.href,
     method: form === undefined ? 'GET' : 'POST',
@@ -99,6 +111,8 @@ async function exchange(
     },
     ...(form === undefined ? {} : { body: form.toString() }),
     insecure: request.endpoint.insecure,
+    // A registry with an authority of its own has a token service of the same.
+    trust: request.endpoint.host,
     signal: request.signal,
   })
   const body = await readBody(response, { host: realm.host, maxBytes: maxTokenBytes, stallMs: deps.stallMs })
@@ -115,11 +129,16 @@ async function exchange(
   return tokenOf(deps, realm, body)
 }
 
-function tokenOf(deps: AuthDeps, realm: URL, body: Buffer): string {
+// Without expires_in it lives as long as the specification of tokens says.
+const defaultLifeS = 60
+
+function tokenOf(deps: AuthDeps, realm: URL, body: Buffer): AuthAnswer {
   const answer = parseJson(`answer of token service ${realm.host}`, body, { maxBytes: maxTokenBytes })
-  const token = isObject(answer) ? (answer['token'] ?? answer['access_token']) : undefined
+  const fields = isObject(answer) ? answer : {}
+  const token = fields['token'] ?? fields['access_token']
   if (typeof token !== 'string' || !/^[\x21-\x7e]+$/.test(token))
     throw new RegistryError('protocol', `token service ${realm.host} answers without a token`)
   deps.secrets.add(token)
-  return `Bearer ${token}`
+  const expires = fields['expires_in']
+  return { authorization: `Bearer ${token}`, expiresInS: typeof expires === 'number' ? expires : defaultLifeS }
 }

@@ -1,10 +1,11 @@
 // A large blob as it comes: resumed by Range where the connection breaks, given up when nothing comes for too long. Not yet checked.
-import type { IncomingMessage } from 'node:http'
 import { monotonicMs } from '@coracle/base/clock'
 import { delay } from '@coracle/base/signals'
 import type { Descriptor } from '@coracle/oci-spec/image'
 import type { RegistryClient } from './client.ts'
+import type { Endpoint } from './endpoints.ts'
 import { connectionFailed, RegistryError } from './errors.ts'
+import type { HttpResponse } from './http.ts'
 
 export interface DownloadOptions {
   readonly stallMs: number
@@ -27,8 +28,11 @@ export async function* downloadBlob(
   let tries = 0
   let triedAt = 0
   while (offset < descriptor.size) {
+    let from: Endpoint | undefined
     try {
-      const { response, host, knownBytes } = await openAt(client, descriptor, offset, options.signal)
+      const { response, endpoint, knownBytes } = await openAt(client, descriptor, offset, options.signal)
+      const { host } = endpoint
+      from = endpoint
       let skip = knownBytes
       for await (const received of watched(response, host, options)) {
         const chunk = received.subarray(Math.min(skip, received.length))
@@ -43,7 +47,10 @@ export async function* downloadBlob(
         throw new RegistryError('unavailable', `${host} ended a blob after ${offset} of ${descriptor.size} bytes`)
     } catch (err) {
       options.signal.throwIfAborted()
-      if (!(err instanceof RegistryError) || err.failure !== 'unavailable') throw err
+      if (!(err instanceof RegistryError)) throw err
+      // Not one byte of it is believed before the digest of all is right: the next endpoint can go on where this one left off.
+      const isElsewhere = from !== undefined && client.distrust(from)
+      if (err.failure !== 'unavailable' && !(isElsewhere && err.failure === 'stalled')) throw err
       if (offset - triedAt >= resumeBytes) tries = 0
       if (++tries >= maxTries) throw err
       triedAt = offset
@@ -57,7 +64,7 @@ async function openAt(
   descriptor: Descriptor,
   offset: number,
   signal: AbortSignal,
-): Promise<{ response: IncomingMessage; host: string; knownBytes: number }> {
+): Promise<{ response: HttpResponse; endpoint: Endpoint; knownBytes: number }> {
   const { response, endpoint } = await client.get({
     path: `blobs/${descriptor.digest}`,
     headers: offset === 0 ? {} : { range: `bytes=${offset}-` },
@@ -74,16 +81,16 @@ async function openAt(
     const total = range?.[3] === '*' ? descriptor.size : Number(range?.[3])
     if (range === null || Number(range[1]) !== offset || total !== descriptor.size)
       throw fail('sends another range than the one asked for')
-    return { response, host: endpoint.host, knownBytes: 0 }
+    return { response, endpoint, knownBytes: 0 }
   }
   const length = response.headers['content-length']
   if (length !== undefined && Number(length) !== descriptor.size)
     throw fail(`sends ${length} instead of ${descriptor.size} bytes`)
   // It sends everything again: what is known is skipped, and the digest at the end proves that it was the same.
-  return { response, host: endpoint.host, knownBytes: offset }
+  return { response, endpoint, knownBytes: offset }
 }
 
-async function* watched(response: IncomingMessage, host: string, options: DownloadOptions): AsyncGenerator<Buffer> {
+async function* watched(response: HttpResponse, host: string, options: DownloadOptions): AsyncGenerator<Buffer> {
   let waiting = true
   let waitedMs = 0
   let since = monotonicMs()

@@ -4,10 +4,11 @@ import { afterEach, beforeEach, describe, test } from 'node:test'
 import { explain } from '@coracle/base/errors'
 import { type FaultRegistry, startFaultRegistry } from '@coracle/testkit/fault-registry'
 import type { Credentials } from '../images.ts'
-import { createRegistryClient, type RegistryClient, retryAfterMs } from './client.ts'
+import { createRegistryClient, type RegistryClient } from './client.ts'
 import type { Endpoint } from './endpoints.ts'
 import { RegistryError, type RegistryFailure } from './errors.ts'
 import { readBody } from './http.ts'
+import { retryAfterMs } from './retry.ts'
 
 const stallMs = 300
 
@@ -167,7 +168,7 @@ describe('registry client', () => {
       stallTimeoutMs: stallMs,
       retryBaseMs: 5,
       credentials: { username: 'u', password: 'secretpw' },
-      authorities: { '*': [secure.authority ?? ''] },
+      tls: { '*': { authorities: [secure.authority ?? ''] } },
     })
     clients.push(client)
     await fails(text(client), 'protocol', /plain HTTP/)

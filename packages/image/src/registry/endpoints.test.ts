@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { parseChallenges } from './challenge.ts'
-import { endpointsOf, isLoopback, type RegistriesConfig } from './endpoints.ts'
+import { endpointsOf, type RegistriesConfig } from './endpoints.ts'
+import { isLoopback } from './loopback.ts'
 
 const urls = (registry: string, config: RegistriesConfig = {}) => endpointsOf(registry, config).map(({ baseUrl }) => baseUrl)
 

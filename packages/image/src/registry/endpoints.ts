@@ -1,6 +1,8 @@
 // Where to ask for an image: mirrors first, then the registry itself; plain HTTP only where it is allowed.
 import { invalid } from '@coracle/base/errors'
 import { quote } from '@coracle/base/ids'
+import type { Credentials } from '../images.ts'
+import { isLoopback } from './loopback.ts'
 
 /** What the operator says about registries. Hosts are `host` or `host:port`, as in references. */
 export interface RegistriesConfig {
@@ -14,19 +16,30 @@ export interface RegistriesConfig {
   readonly blocked?: readonly string[]
 }
 
+/** One place to ask. Plain data. */
 export interface Endpoint {
   /** Scheme, host and prefix, without a trailing slash: `https://registry-1.docker.io/v2`. */
   readonly baseUrl: string
   /** `host[:port]`, for messages. */
   readonly host: string
   readonly insecure: boolean
-  /** Credentials of the request go to the registry itself, never to a mirror. */
+  /** The registry that the reference names: credentials of the request go to it, never to a mirror. */
   readonly isOrigin: boolean
-}
-
-export function isLoopback(host: string): boolean {
-  const name = host.replace(/:\d+$/, '').toLowerCase()
-  return name === 'localhost' || name === '[::1]' || name === '::1' || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(name)
+  /** What the repository is called there. Default: as in the source. */
+  readonly repository?: string
+  /** Added to each URL: `ns=docker.io`. */
+  readonly query?: string
+  /** What it may be asked for: tags need one that resolves, everything else goes by digest. Default both. */
+  readonly serves?: 'both' | 'tags' | 'digests'
+  /** Sent with each request to this very host. */
+  readonly headers?: Readonly<Record<string, string>>
+  readonly connectTimeoutMs?: number
+  /** Of this host, from the operator's files. */
+  readonly credentials?: Credentials
+  /** Why there are none although they are configured. */
+  readonly credentialsProblem?: string
+  /** The same host as the one before without TLS: asked only when TLS does not come about there. */
+  readonly isPlainTwin?: boolean
 }
 
 export const isInsecure = (host: string, config: RegistriesConfig): boolean =>

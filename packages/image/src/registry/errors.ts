@@ -1,7 +1,7 @@
 // Failures of a registry, told apart so that kubelet can show the cause. Messages name the host; URLs and secrets never get into them.
 
 import { errnoOf } from '@coracle/base/errno'
-import { CodedError, type ErrorCode } from '@coracle/base/errors'
+import { CodedError, type ErrorCode, explain } from '@coracle/base/errors'
 
 export type RegistryFailure =
   | 'unavailable'
@@ -34,16 +34,38 @@ export class RegistryError extends CodedError {
   readonly failure: RegistryFailure
   /** HTTP status, where there was an answer. */
   readonly status: number | undefined
-  constructor(failure: RegistryFailure, message: string, options: ErrorOptions & { readonly status?: number } = {}) {
+  /** `host[:port]` that failed, where it is one. */
+  readonly host: string | undefined
+  constructor(
+    failure: RegistryFailure,
+    message: string,
+    options: ErrorOptions & { readonly status?: number; readonly host?: string } = {},
+  ) {
     super(codes[failure], message, options.cause === undefined ? undefined : { cause: options.cause })
     this.failure = failure
     this.status = options.status
+    this.host = options.host
   }
 }
 
 /** Whether the host, not the image, is the trouble: another mirror may do. */
 export const isUnavailable = (err: unknown): boolean =>
   err instanceof RegistryError && ['unavailable', 'dns', 'tls', 'stalled', 'rate_limited'].includes(err.failure)
+
+/**
+ * One error for all endpoints that were asked. The last one is the registry itself: its word counts, the others' are told
+ * beside it.
+ */
+export function allFailed(failures: readonly RegistryError[]): RegistryError {
+  const last = failures.at(-1)
+  if (last === undefined) return new RegistryError('unavailable', 'no endpoint was asked')
+  if (failures.length === 1) return last
+  return new RegistryError(
+    last.failure,
+    failures.map(explain).join('; '),
+    last.status === undefined ? {} : { status: last.status },
+  )
+}
 
 const dnsErrors = new Set(['ENOTFOUND', 'EAI_AGAIN', 'EAI_FAIL', 'EAI_NODATA', 'EAI_NONAME'])
 

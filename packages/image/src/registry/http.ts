@@ -1,10 +1,12 @@
-// One HTTP exchange: connections kept alive, deadlines for connecting and for the answer, redirects that carry no secret to another host.
-import http, { type IncomingMessage } from 'node:http'
-import https from 'node:https'
-import { createSecureContext, type SecureContext } from 'node:tls'
+// One HTTP exchange: deadlines for connecting and for the answer, redirects that carry no secret to another host, bodies within limits.
 import { gunzipSync } from 'node:zlib'
-import { isLoopback } from './endpoints.ts'
 import { connectionFailed, RegistryError } from './errors.ts'
+import { isLoopback } from './loopback.ts'
+import type { ProxySettings } from './proxy.ts'
+import type { TlsByHost } from './tls.ts'
+import { type HttpResponse, Transport } from './transport.ts'
+
+export type { HttpResponse }
 
 export interface HttpRequest {
   readonly url: string
@@ -13,19 +15,24 @@ export interface HttpRequest {
   readonly body?: string
   /** Plain HTTP is allowed, also after a redirect. */
   readonly insecure: boolean
+  /** Default 30000. */
+  readonly connectTimeoutMs?: number
+  /** A host whose authorities are trusted for this exchange too: a registry's for the token service that it names. */
+  readonly trust?: string
   readonly signal: AbortSignal
 }
 
 export interface HttpOptions {
   /** For connecting, and again for the headers of the answer. */
   readonly timeoutMs: number
-  /** Certificate authorities by host, PEM; `*` for all other hosts. None: Node's own. */
-  readonly authorities?: Readonly<Record<string, readonly string[]>>
+  /** None: Node's own authorities. */
+  readonly tls?: TlsByHost
+  readonly proxies?: ProxySettings
 }
 
 export interface HttpClient {
   /** Sends, follows redirects, resolves when the headers are there. The body must be read or destroyed. */
-  send(request: HttpRequest): Promise<IncomingMessage>
+  send(request: HttpRequest): Promise<HttpResponse>
   close(): void
 }
 
@@ -33,72 +40,36 @@ const maxRedirects = 10
 const connectMs = 30_000
 
 export function createHttpClient(options: HttpOptions): HttpClient {
-  const plain = new http.Agent({ keepAlive: true, scheduling: 'lifo' })
-  const secure = new https.Agent({ keepAlive: true, scheduling: 'lifo' })
-  const contexts = new Map<readonly string[] | undefined, SecureContext | undefined>()
-  const contextOf = (host: string): SecureContext | undefined => {
-    const authorities = options.authorities?.[host] ?? options.authorities?.['*']
-    if (!contexts.has(authorities)) contexts.set(authorities, authorities && createSecureContext({ ca: [...authorities] }))
-    return contexts.get(authorities)
-  }
-
-  const once = (request: HttpRequest, url: URL): Promise<IncomingMessage> => {
-    const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>()
-    const isSecure = url.protocol === 'https:'
-    const context = isSecure ? contextOf(url.host) : undefined
-    const outgoing = (isSecure ? https : http).request(url, {
-      method: request.method ?? 'GET',
-      headers: { ...request.headers, 'user-agent': 'coracle', 'accept-encoding': 'identity' },
-      agent: isSecure ? secure : plain,
-      signal: request.signal,
-      // Explicit, so that no variable of the environment can turn it off.
-      ...(isSecure
-        ? { rejectUnauthorized: true, minVersion: 'TLSv1.2' as const, ...(context ? { secureContext: context } : {}) }
-        : {}),
-    })
-    const late = (what: string) => () =>
-      outgoing.destroy(new RegistryError('unavailable', `${what} ${url.host}: no answer in time`))
-    const connecting = setTimeout(late('connect to'), Math.min(connectMs, options.timeoutMs))
-    const answering = setTimeout(late('ask'), options.timeoutMs)
-    const connected = () => clearTimeout(connecting)
-    outgoing.once('socket', (socket) => {
-      if (socket.connecting) socket.once(isSecure ? 'secureConnect' : 'connect', connected)
-      else connected()
-    })
-    outgoing.once('close', () => {
-      clearTimeout(connecting)
-      clearTimeout(answering)
-    })
-    outgoing.once('response', (response) => {
-      clearTimeout(connecting)
-      clearTimeout(answering)
-      resolve(response)
-    })
-    outgoing.on('error', (err) => reject(request.signal.aborted ? request.signal.reason : connectionFailed(url.host, err)))
-    outgoing.end(request.body)
-    return promise
-  }
-
+  const transport = new Transport({ tls: options.tls ?? {}, proxies: options.proxies ?? {} })
   return {
     async send(request) {
       let url = new URL(request.url)
-      let current = request
+      let headers = request.headers
       for (let hops = 0; ; hops++) {
-        request.signal.throwIfAborted()
-        const response = await once(current, url)
+        const response = await transport.send(
+          {
+            method: request.method ?? 'GET',
+            headers: { ...headers, 'user-agent': 'coracle', 'accept-encoding': 'identity' },
+            body: request.body,
+            signal: request.signal,
+            connectTimeoutMs: request.connectTimeoutMs ?? connectMs,
+            answerTimeoutMs: options.timeoutMs,
+            trust: hops === 0 ? request.trust : undefined,
+          },
+          url,
+        )
         const location = response.headers.location
         if (![301, 302, 303, 307, 308].includes(response.statusCode ?? 0) || location === undefined) return response
         response.resume()
+        if (request.body !== undefined)
+          throw new RegistryError('protocol', `${url.host} redirects a request with a body: refused`)
         if (hops === maxRedirects) throw new RegistryError('protocol', `${url.host} redirects more than ${maxRedirects} times`)
         const next = redirectTarget(url, location, request.insecure)
-        if (next.origin !== url.origin) current = { ...current, headers: withoutAuthorization(current.headers) }
+        if (next.origin !== url.origin) headers = withoutSecrets(headers)
         url = next
       }
     },
-    close() {
-      plain.destroy()
-      secure.destroy()
-    },
+    close: () => transport.close(),
   }
 }
 
@@ -117,8 +88,11 @@ function redirectTarget(from: URL, location: string, insecure: boolean): URL {
 const isLinkLocal = (host: string): boolean =>
   /^169\.254\./.test(host) || /^\[fe[89ab]/i.test(host) || /^\[::ffff:a9fe:/i.test(host) || host === '0.0.0.0' || host === '[::]'
 
-function withoutAuthorization(headers: Readonly<Record<string, string>>): Record<string, string> {
-  return Object.fromEntries(Object.entries(headers).filter(([name]) => name.toLowerCase() !== 'authorization'))
+// Headers that the operator configured for one host are that host's own as well: only what the protocol itself needs goes on.
+const publicHeaders = new Set(['accept', 'range', 'if-range', 'content-type'])
+
+function withoutSecrets(headers: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => publicHeaders.has(name.toLowerCase())))
 }
 
 export interface BodyLimits {
@@ -129,7 +103,7 @@ export interface BodyLimits {
 }
 
 /** Reads a whole small body. `maxBytes` holds for what comes out of a Content-Encoding too; others than gzip are refused. */
-export async function readBody(response: IncomingMessage, limits: BodyLimits): Promise<Buffer> {
+export async function readBody(response: HttpResponse, limits: BodyLimits): Promise<Buffer> {
   const { host } = limits
   const chunks: Buffer[] = []
   let length = 0

@@ -9,7 +9,7 @@ import { maxManifestBytes, parseManifest } from '@coracle/oci-spec/manifest'
 import { acceptedManifests } from '@coracle/oci-spec/media-type'
 import { formatPlatform, selectPlatform } from '@coracle/oci-spec/platform'
 import type { Reference } from '@coracle/oci-spec/reference'
-import type { RegistryClient } from './client.ts'
+import type { Answer, RegistryClient } from './client.ts'
 import { RegistryError } from './errors.ts'
 import { readBody } from './http.ts'
 
@@ -67,38 +67,37 @@ interface Wanted {
   readonly descriptor?: Descriptor
 }
 
-async function fetchManifest(
-  client: RegistryClient,
-  wanted: Wanted,
-  { signal, stallMs }: FetchLimits,
-): Promise<{ digest: Digest; document: Manifest | Index; bytes: Buffer }> {
-  const { response, endpoint } = await client.get({
-    path: `manifests/${wanted.name}`,
-    headers: { accept: acceptedManifests },
-    signal,
+interface Fetched {
+  readonly digest: Digest
+  readonly document: Manifest | Index
+  readonly bytes: Buffer
+}
+
+function fetchManifest(client: RegistryClient, wanted: Wanted, { signal, stallMs }: FetchLimits): Promise<Fetched> {
+  const request = { path: `manifests/${wanted.name}`, headers: { accept: acceptedManifests }, signal }
+  return client.read(request, async ({ response, endpoint }) => {
+    const bytes = await readBody(response, { host: endpoint.host, maxBytes: maxManifestBytes, stallMs })
+    const digest = checkedDigest(wanted, { response, endpoint }, bytes)
+    if (/^\s*</.test(bytes.toString('latin1', 0, 64)))
+      throw new RegistryError(
+        'protocol',
+        `${endpoint.host} answers with a page, not a manifest: ${client.secrets.redact(bytes.toString('utf8', 0, 128))}`,
+      )
+    return { digest, document: parseManifest(bytes, response.headers['content-type'] ?? wanted.descriptor?.mediaType), bytes }
   })
-  const bytes = await readBody(response, { host: endpoint.host, maxBytes: maxManifestBytes, stallMs })
+}
+
+function checkedDigest(wanted: Wanted, { response, endpoint: { host } }: Answer, bytes: Buffer): Digest {
+  const corrupt = (why: string) => new RegistryError('corrupt', `${host} ${why}`)
   const digest = digestIn(bytes, wanted.digest)
   if (wanted.digest !== undefined && digest !== wanted.digest)
-    throw new RegistryError('corrupt', `${endpoint.host} sends a manifest with the digest ${digest}, not ${wanted.digest}`)
+    throw corrupt(`sends a manifest with the digest ${digest}, not ${wanted.digest}`)
   if (wanted.descriptor !== undefined && wanted.descriptor.size !== bytes.length)
-    throw new RegistryError(
-      'corrupt',
-      `${endpoint.host} sends a manifest of ${bytes.length} bytes, not ${wanted.descriptor.size}`,
-    )
+    throw corrupt(`sends a manifest of ${bytes.length} bytes, not ${wanted.descriptor.size}`)
   const claimed = response.headers['docker-content-digest']
   if (typeof claimed === 'string' && claimed.startsWith('sha256:') && digest.startsWith('sha256:') && claimed !== digest)
-    throw new RegistryError(
-      'corrupt',
-      `${endpoint.host} says its manifest has the digest ${quote(claimed)}, its bytes have ${digest}`,
-    )
-  const looksHtml = /^\s*</.test(bytes.toString('latin1', 0, 64))
-  if (looksHtml)
-    throw new RegistryError(
-      'protocol',
-      `${endpoint.host} answers with a page, not a manifest: ${client.secrets.redact(bytes.toString('utf8', 0, 128))}`,
-    )
-  return { digest, document: parseManifest(bytes, response.headers['content-type'] ?? wanted.descriptor?.mediaType), bytes }
+    throw corrupt(`says its manifest has the digest ${quote(claimed)}, its bytes have ${digest}`)
+  return digest
 }
 
 /** The digest of `bytes` by the algorithm of `like`, sha256 without it. */
@@ -119,19 +118,18 @@ export async function fetchBlob(
       'invalid_argument',
       `blob ${descriptor.digest} of ${descriptor.size} bytes is larger than ${limits.maxBytes}`,
     )
-  const { response, endpoint } = await client.get({ path: `blobs/${descriptor.digest}`, signal: limits.signal })
-  if (response.headers['content-encoding'] !== undefined && response.headers['content-encoding'] !== 'identity') {
-    response.destroy()
-    throw new RegistryError('protocol', `${endpoint.host} sends a blob with a Content-Encoding`)
-  }
-  const bytes = await readBody(response, { host: endpoint.host, maxBytes: descriptor.size, stallMs: limits.stallMs })
-  if (bytes.length !== descriptor.size)
-    throw new RegistryError(
-      'corrupt',
-      `${endpoint.host} sends ${bytes.length} bytes of blob ${descriptor.digest}, not ${descriptor.size}`,
-    )
-  const digest = digestIn(bytes, descriptor.digest)
-  if (digest !== descriptor.digest)
-    throw new RegistryError('corrupt', `${endpoint.host} sends bytes with the digest ${digest} as blob ${descriptor.digest}`)
-  return bytes
+  const request = { path: `blobs/${descriptor.digest}`, signal: limits.signal }
+  return client.read(request, async ({ response, endpoint: { host } }) => {
+    if (response.headers['content-encoding'] !== undefined && response.headers['content-encoding'] !== 'identity') {
+      response.destroy()
+      throw new RegistryError('protocol', `${host} sends a blob with a Content-Encoding`)
+    }
+    const bytes = await readBody(response, { host, maxBytes: descriptor.size, stallMs: limits.stallMs })
+    const corrupt = (why: string) => new RegistryError('corrupt', `${host} sends ${why}`)
+    if (bytes.length !== descriptor.size)
+      throw corrupt(`${bytes.length} bytes of blob ${descriptor.digest}, not ${descriptor.size}`)
+    const digest = digestIn(bytes, descriptor.digest)
+    if (digest !== descriptor.digest) throw corrupt(`bytes with the digest ${digest} as blob ${descriptor.digest}`)
+    return bytes
+  })
 }

@@ -1,0 +1,22 @@
+// How often and after which pause a registry is asked again.
+
+const maxRetryAfterMs = 60_000
+const maxTries = 5
+const maxServerErrorTries = 3
+
+/** Tries in all for an HTTP status: others than busy and failing servers mean what they say. */
+export const triesFor = (status: number): number =>
+  status === 429 ? maxTries : status >= 500 || status === 408 ? maxServerErrorTries : 1
+
+/** Doubles with each try. */
+export const pauseMs = (baseMs: number, tries: number): number => Math.min(baseMs * 2 ** (tries - 1), maxRetryAfterMs)
+
+/** Half to all of it: nodes that were refused together do not come back together. */
+export const jittered = (ms: number): number => ms * (0.5 + Math.random() / 2)
+
+/** Retry-After as seconds or an HTTP date, at most a minute; undefined when absent or absurd. */
+export function retryAfterMs(header: string | undefined): number | undefined {
+  if (header === undefined) return undefined
+  const ms = /^\d{1,12}$/.test(header) ? Number(header) * 1000 : Date.parse(header) - Date.now()
+  return Number.isFinite(ms) && ms >= 0 ? Math.min(ms, maxRetryAfterMs) : undefined
+}

@@ -1,0 +1,226 @@
+// Sends one request: HTTP/2 where the server chooses it, else HTTP/1.1 on connections kept alive; directly or through a proxy.
+import http, { type ClientRequest, type IncomingHttpHeaders } from 'node:http'
+import https, { type RequestOptions } from 'node:https'
+import type { Readable } from 'node:stream'
+import type { TLSSocket } from 'node:tls'
+import { bareHost, type ConnectRequest, connectTls, portOf } from './connect.ts'
+import { connectionFailed, RegistryError } from './errors.ts'
+import { openSession, type Session } from './http2-session.ts'
+import { type ProxySettings, proxyAuthorization, proxyFor } from './proxy.ts'
+import { type TlsByHost, TlsContexts } from './tls.ts'
+
+/** An answer whose body is still to be read or destroyed. */
+export type HttpResponse = Readable & {
+  readonly statusCode?: number | undefined
+  readonly headers: IncomingHttpHeaders
+  /** `1.1` or `2.0`. */
+  readonly httpVersion: string
+}
+
+export interface OneRequest {
+  readonly method: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: string | undefined
+  readonly signal: AbortSignal
+  readonly connectTimeoutMs: number
+  /** For connecting and for the headers of the answer together. */
+  readonly answerTimeoutMs: number
+  /** See TlsContexts.of. */
+  readonly trust: string | undefined
+}
+
+export interface TransportOptions {
+  readonly tls: TlsByHost
+  readonly proxies: ProxySettings
+}
+
+interface SecureOptions extends RequestOptions {
+  readonly trust?: string | undefined
+  readonly connectMs?: number
+}
+
+export class Transport {
+  readonly #contexts: TlsContexts
+  readonly #proxies: ProxySettings
+  readonly #plain = new http.Agent({ keepAlive: true, scheduling: 'lifo' })
+  readonly #secure: SecureAgent
+  readonly #sessions = new Map<string, Session>()
+  /** Origins that chose HTTP/1.1. */
+  readonly #oldStyle = new Set<string>()
+  readonly #opening = new Map<string, Promise<Session | undefined>>()
+
+  constructor({ tls, proxies }: TransportOptions) {
+    this.#contexts = new TlsContexts(tls)
+    this.#proxies = proxies
+    this.#secure = new SecureAgent((url, { trust, connectMs }) => this.#connect(url, { trust, timeoutMs: connectMs ?? 30_000 }))
+  }
+
+  /** Resolves when the headers are there. */
+  async send(request: OneRequest, url: URL): Promise<HttpResponse> {
+    request.signal.throwIfAborted()
+    if (url.protocol === 'http:') return this.#exchange(request, url, this.#plainRequest(request, url))
+    const session = await this.#session(request, url)
+    if (session !== undefined) return session.send(request, url)
+    return this.#exchange(request, url, this.#secureRequest(request, url))
+  }
+
+  close(): void {
+    this.#plain.destroy()
+    this.#secure.destroy()
+    for (const session of this.#sessions.values()) session.close()
+  }
+
+  /** The HTTP/2 session with an origin; undefined where HTTP/1.1 was chosen. Requests at once wait for one negotiation. */
+  async #session(request: OneRequest, url: URL): Promise<Session | undefined> {
+    const key = `${url.origin} ${request.trust ?? ''}`
+    const known = this.#sessions.get(key)
+    if (known?.usable() === true) return known
+    if (this.#oldStyle.has(key)) return undefined
+    const opening = this.#opening.get(key)
+    if (opening !== undefined) {
+      // Its failure is that request's; ours finds out by itself.
+      const session = await opening.catch(() => undefined)
+      request.signal.throwIfAborted()
+      return session?.usable() === true || this.#oldStyle.has(key) ? session : this.#session(request, url)
+    }
+    const negotiated = this.#negotiate(request, url, key).finally(() => this.#opening.delete(key))
+    this.#opening.set(key, negotiated)
+    return negotiated
+  }
+
+  async #negotiate(request: OneRequest, url: URL, key: string): Promise<Session | undefined> {
+    const timeoutMs = Math.min(request.connectTimeoutMs, request.answerTimeoutMs)
+    const socket = await this.#connect(url, {
+      trust: request.trust,
+      timeoutMs,
+      signal: request.signal,
+      protocols: ['h2', 'http/1.1'],
+    })
+    if (socket.alpnProtocol !== 'h2') {
+      this.#oldStyle.add(key)
+      this.#secure.give(url, request.trust, socket)
+      return undefined
+    }
+    const session = await openSession(url, socket)
+    this.#sessions.set(key, session)
+    return session
+  }
+
+  #connect(
+    url: URL,
+    how: Pick<ConnectRequest, 'timeoutMs'> & { trust?: string | undefined; signal?: AbortSignal; protocols?: readonly string[] },
+  ): Promise<TLSSocket> {
+    const proxy = proxyFor(url, this.#proxies)
+    return connectTls({
+      url,
+      proxy,
+      tls: this.#contexts.of(url.host, how.trust),
+      proxyTls: proxy?.protocol === 'https:' ? this.#contexts.of(proxy.host) : undefined,
+      protocols: how.protocols ?? ['http/1.1'],
+      timeoutMs: how.timeoutMs,
+      ...(how.signal === undefined ? {} : { signal: how.signal }),
+    })
+  }
+
+  #secureRequest(request: OneRequest, url: URL): ClientRequest {
+    const options: SecureOptions = {
+      method: request.method,
+      headers: request.headers,
+      agent: this.#secure,
+      signal: request.signal,
+      trust: request.trust,
+      connectMs: request.connectTimeoutMs,
+    }
+    return https.request(url, options)
+  }
+
+  #plainRequest(request: OneRequest, url: URL): ClientRequest {
+    const { method, headers, signal } = request
+    const proxy = proxyFor(url, this.#proxies)
+    if (proxy === undefined) return http.request(url, { method, headers, agent: this.#plain, signal })
+    const authorization = proxyAuthorization(proxy)
+    const options = {
+      host: bareHost(proxy),
+      port: portOf(proxy),
+      path: url.href,
+      method,
+      headers: { ...headers, host: url.host, ...(authorization === undefined ? {} : { 'proxy-authorization': authorization }) },
+      signal,
+    }
+    if (proxy.protocol === 'http:') return http.request({ ...options, agent: this.#plain })
+    const { context, skipVerify } = this.#contexts.of(proxy.host)
+    const secure = { ...options, secureContext: context, rejectUnauthorized: !skipVerify, agent: false as const }
+    return https.request(secure)
+  }
+
+  #exchange(request: OneRequest, url: URL, outgoing: ClientRequest): Promise<HttpResponse> {
+    const { promise, resolve, reject } = Promise.withResolvers<HttpResponse>()
+    const late = (what: string) => () =>
+      outgoing.destroy(new RegistryError('unavailable', `${what} ${url.host}: no answer in time`))
+    const connecting = setTimeout(late('connect to'), Math.min(request.connectTimeoutMs, request.answerTimeoutMs))
+    const answering = setTimeout(late('ask'), request.answerTimeoutMs)
+    const connected = () => clearTimeout(connecting)
+    const done = () => {
+      clearTimeout(connecting)
+      clearTimeout(answering)
+    }
+    outgoing.once('socket', (socket) => {
+      if (socket.connecting) socket.once('connect', connected)
+      else connected()
+    })
+    outgoing.once('close', done)
+    outgoing.once('response', (response) => {
+      done()
+      resolve(response)
+    })
+    outgoing.on('error', (err) => reject(request.signal.aborted ? request.signal.reason : connectionFailed(url.host, err)))
+    outgoing.end(request.body)
+    return promise
+  }
+}
+
+type Connect = (url: URL, options: SecureOptions) => Promise<TLSSocket>
+
+/** Gets its connections from us, so that proxies, authorities and client certificates are the same for both versions of HTTP. */
+class SecureAgent extends https.Agent {
+  readonly #connect: Connect
+  readonly #given = new Map<string, TLSSocket[]>()
+
+  constructor(connect: Connect) {
+    super({ keepAlive: true, scheduling: 'lifo' })
+    this.#connect = connect
+  }
+
+  /** A connection that turned out to speak HTTP/1.1: the next request to that origin takes it. */
+  give(url: URL, trust: string | undefined, socket: TLSSocket): void {
+    const key = givenKey(url, trust)
+    const sockets = this.#given.get(key) ?? []
+    this.#given.set(key, [...sockets, socket])
+    socket.on('error', () => {})
+  }
+
+  override getName(options: SecureOptions): string {
+    return `${super.getName(options)}:${options.trust ?? ''}`
+  }
+
+  override createConnection(options: SecureOptions, callback?: (err: Error | null, stream: TLSSocket) => void): null {
+    const url = new URL(`https://${isIPv6(options.host) ? `[${options.host}]` : options.host}:${options.port}`)
+    const given = this.#given.get(givenKey(url, options.trust))?.shift()
+    if (given !== undefined && !given.destroyed) queueMicrotask(() => callback?.(null, given))
+    else
+      this.#connect(url, options).then(
+        (socket) => callback?.(null, socket),
+        // The stream is not looked at beside an error.
+        (err) => callback?.(err, undefined as never),
+      )
+    return null
+  }
+
+  override destroy(): void {
+    super.destroy()
+    for (const sockets of this.#given.values()) for (const socket of sockets) socket.destroy()
+  }
+}
+
+const isIPv6 = (host: string | null | undefined): boolean => host?.includes(':') === true
+const givenKey = (url: URL, trust: string | undefined): string => `${url.origin} ${trust ?? ''}`
