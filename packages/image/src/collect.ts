@@ -15,7 +15,8 @@ export async function collectLayers(store: Store, rootfs: RootfsStore): Promise<
   const garbage = [...store.index.layers()].filter(({ key }) => !used.has(key) && !keys.has(key) && !store.leases.has(key))
   if (garbage.length === 0) return
   store.index.removeLayers(garbage.map(({ key }) => key))
-  for (const { number } of garbage) await store.trash.take(store.layout.layer(number))
+  for (const { number } of garbage)
+    for (const path of [store.layout.layer(number), store.layout.tree(number)]) await store.trash.take(path)
   log.debug('layers collected', { layers: garbage.length })
 }
 
@@ -34,8 +35,8 @@ export async function sweep(store: Store, rootfs: RootfsStore): Promise<void> {
   }
   const known = new Set([...index.layers()].map(({ number }) => number.toString(36)))
   const mounted = new Set([...rootfs.inUse().numbers].map((number) => number.toString(36)))
-  for (const name of readdirSync(layout.layers)) {
-    if (!known.has(name) && !mounted.has(name)) await trash.take(join(layout.layers, name))
+  for (const directory of [layout.layers, layout.trees]) {
+    for (const name of readdirSync(directory)) if (!known.has(name) && !mounted.has(name)) await trash.take(join(directory, name))
   }
   await collectLayers(store, rootfs)
   trash.emptySoon()

@@ -2,12 +2,14 @@
 // metadata, and overlay shows the topmost. A small layer on top of the image's own repeats what the lower layers say.
 
 import { randomBytes } from 'node:crypto'
-import { chmodSync, chownSync, lstatSync, mkdirSync, type Stats, utimesSync } from 'node:fs'
+import { chmodSync, chownSync, lstatSync, mkdirSync, openSync, type Stats, utimesSync } from 'node:fs'
 import { join } from 'node:path'
 import { type DiffId, digestOf } from '@coracle/oci-spec/digest'
 import { publishLayer } from './layers.ts'
 import type { LayerKey } from './store/index.ts'
 import type { Store } from './store/store.ts'
+import { TreeRecorder } from './tree/recorder.ts'
+import { recordName } from './unpack/messages.ts'
 
 interface Found {
   readonly path: Buffer
@@ -96,10 +98,26 @@ async function makeMendingLayer(store: Store, key: LayerKey, found: readonly Fou
     chmodSync(at(path), mode)
     utimesSync(at(path), mtimeMs / 1000, mtimeMs / 1000)
   }
+  const treeDigest = recordTree(recordName(staging), found)
   await store.sync()
+  const usedBytes = 4096 * (found.length + 1)
   await publishLayer(store, staging, {
     key,
     blob: { digest: digestOf(key), size: 0 },
-    layer: { usedBytes: 4096 * found.length, inodes: found.length + 1, impliedDirectories: [], warnings: [] },
+    layer: { usedBytes, inodes: found.length + 1, impliedDirectories: [], warnings: [], treeDigest },
   })
+}
+
+function recordTree(path: string, found: readonly Found[]): string {
+  const recorder = new TreeRecorder({ begin() {}, data() {}, end() {} }, openSync(path, 'wx', 0o600))
+  try {
+    for (const { path, mode, uid, gid, mtimeMs } of found) {
+      const mtime = { seconds: Math.floor(mtimeMs / 1000), nanoseconds: 0 }
+      const none = { link: Buffer.alloc(0), sizeBytes: 0, major: 0, minor: 0, xattrs: undefined }
+      recorder.begin({ kind: 'directory', path, mode, uid, gid, mtime, ...none })
+    }
+    return recorder.finish()
+  } finally {
+    recorder.abandon()
+  }
 }

@@ -15,7 +15,7 @@ import type { Settings } from './options.ts'
 import type { RegistrySource } from './registry/client.ts'
 import type { LayerKey } from './store/index.ts'
 import type { Store } from './store/store.ts'
-import type { UnpackedLayer } from './unpack/messages.ts'
+import { recordName, type UnpackedLayer } from './unpack/messages.ts'
 import type { UnpackPool } from './unpack/pool.ts'
 
 const log = logger('image')
@@ -118,7 +118,7 @@ export class Layers {
       await publishLayer(store, path, { key: request.diffId, blob: request.blob, layer })
     } catch (err) {
       void handle.settled
-        .then(() => store.trash.take(path))
+        .then(() => Promise.all([path, recordName(path)].map((left) => store.trash.take(left))))
         .catch((late) => log.warn('staging not removed', { path, error: String(late) }))
       throw err
     }
@@ -131,12 +131,15 @@ export interface FinishedLayer {
   readonly layer: UnpackedLayer
 }
 
-/** Moves a directory, whose content is on disk, to its place, makes that durable, and only then records it. */
+/** Moves a directory and its tree record, whose content is on disk, to their places, makes that durable, and only then records it. */
 export async function publishLayer(store: Store, path: string, { key, blob, layer }: FinishedLayer): Promise<void> {
   const number = store.index.nextNumber()
+  renameSync(recordName(path), store.layout.tree(number))
   renameSync(path, store.layout.layer(number))
-  await using parent = await open(store.layout.layers, 'r')
-  await parent.sync()
+  for (const directory of [store.layout.trees, store.layout.layers]) {
+    await using parent = await open(directory, 'r')
+    await parent.sync()
+  }
   store.index.addLayer({
     key,
     number,
@@ -145,5 +148,6 @@ export async function publishLayer(store: Store, path: string, { key, blob, laye
     usedBytes: layer.usedBytes,
     inodes: layer.inodes,
     impliedDirectories: layer.impliedDirectories,
+    treeDigest: layer.treeDigest,
   })
 }

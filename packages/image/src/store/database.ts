@@ -8,11 +8,12 @@ import { CodedError } from '@coracle/base/errors'
 import { logger } from '@coracle/base/log'
 
 const log = logger('image')
-const schemaVersion = 1
 // Given up when the disk is full, so that images can be removed then.
 const ballastBytes = 1024 * 1024
 
-const schema = `
+/** What each schema version adds to the one before; the first is the whole. */
+const schemas = [
+  `
   CREATE TABLE layers (
     diff_id TEXT PRIMARY KEY, number INTEGER NOT NULL UNIQUE, blob_digest TEXT NOT NULL, blob_bytes INTEGER NOT NULL,
     used_bytes INTEGER NOT NULL, inodes INTEGER NOT NULL, implied TEXT NOT NULL, created_at INTEGER NOT NULL
@@ -25,7 +26,12 @@ const schema = `
     name TEXT PRIMARY KEY, kind TEXT NOT NULL CHECK (kind IN ('tag', 'digest')), repository TEXT NOT NULL,
     by_tag INTEGER NOT NULL, image TEXT NOT NULL REFERENCES images (id)
   ) STRICT, WITHOUT ROWID;
-`
+`,
+  `
+  ALTER TABLE layers ADD COLUMN tree_digest TEXT NOT NULL DEFAULT '';
+  ALTER TABLE layers ADD COLUMN damage TEXT NOT NULL DEFAULT '';
+`,
+]
 
 export type Row = Record<string, SQLOutputValue>
 
@@ -101,11 +107,12 @@ function open1(path: string): DatabaseSync {
   try {
     db.exec('PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA trusted_schema=OFF; PRAGMA journal_size_limit=16777216')
     const version = Number(db.prepare('PRAGMA user_version').get()?.['user_version'] ?? 0)
-    if (version > schemaVersion)
-      throw new CodedError('failed_precondition', `${path} has schema version ${version}, this daemon knows ${schemaVersion}`)
+    if (version > schemas.length)
+      throw new CodedError('failed_precondition', `${path} has schema version ${version}, this daemon knows ${schemas.length}`)
     const integrity = db.prepare('PRAGMA quick_check(1)').get()?.['quick_check']
     if (integrity !== 'ok') throw new CodedError('data_loss', `${path} is damaged: ${String(integrity)}`)
-    if (version === 0) db.exec(`BEGIN; ${schema} PRAGMA user_version = ${schemaVersion}; COMMIT`)
+    if (version < schemas.length)
+      db.exec(`BEGIN; ${schemas.slice(version).join('')} PRAGMA user_version = ${schemas.length}; COMMIT`)
     return db
   } catch (err) {
     db.close()

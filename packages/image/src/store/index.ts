@@ -16,6 +16,8 @@ export interface Layer {
   readonly usedBytes: number
   readonly inodes: number
   readonly impliedDirectories: readonly string[]
+  /** Digest of its tree record; undefined: it was unpacked before there were any. */
+  readonly treeDigest: string | undefined
 }
 
 export interface StoredImage {
@@ -87,7 +89,7 @@ export class ImageIndex {
   addLayer(layer: Layer): void {
     this.#db.write((run) =>
       run(
-        'INSERT INTO layers (diff_id, number, blob_digest, blob_bytes, used_bytes, inodes, implied, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
+        'INSERT INTO layers (diff_id, number, blob_digest, blob_bytes, used_bytes, inodes, implied, tree_digest, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)',
         layer.key,
         layer.number,
         layer.blobDigest,
@@ -95,6 +97,7 @@ export class ImageIndex {
         layer.usedBytes,
         layer.inodes,
         JSON.stringify(layer.impliedDirectories),
+        layer.treeDigest ?? '',
         Date.now(),
       ),
     )
@@ -188,6 +191,7 @@ function layerOf(row: Row): Layer {
     usedBytes: Number(row['used_bytes']),
     inodes: Number(row['inodes']),
     impliedDirectories: JSON.parse(String(row['implied'])) as string[],
+    treeDigest: row['tree_digest'] === '' ? undefined : String(row['tree_digest']),
   }
 }
 

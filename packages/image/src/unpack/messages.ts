@@ -22,7 +22,12 @@ export interface UnpackedLayer {
   readonly inodes: number
   readonly impliedDirectories: readonly string[]
   readonly warnings: readonly string[]
+  /** Digest of its tree record. */
+  readonly treeDigest: string
 }
+
+/** The file beside a layer's staging directory that gets its tree record. */
+export const recordName = (directory: string): string => `${directory}.tree`
 
 export type Command =
   | { readonly type: 'start'; readonly stagingDirectory: string }

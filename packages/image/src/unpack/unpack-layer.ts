@@ -6,15 +6,18 @@ import { downloadBlob } from '../registry/blob.ts'
 import type { RegistryClient } from '../registry/client.ts'
 import { RegistryError } from '../registry/errors.ts'
 import { TarReader } from '../tar/reader.ts'
+import type { TreeRecorder } from '../tree/recorder.ts'
 import { createInflater, type Inflater, sniff } from './decompress.ts'
-import type { Extracted, Extractor } from './extract.ts'
+import type { Extractor } from './extract.ts'
 import { createSyncInflater, type SyncInflater } from './inflate-sync.ts'
-import type { LayerJob } from './messages.ts'
+import type { LayerJob, UnpackedLayer } from './messages.ts'
 
 export interface UnpackRequest {
   readonly job: LayerJob
   readonly client: RegistryClient
   readonly extractor: Extractor
+  /** Hands all that comes on to the extractor. */
+  readonly recorder: TreeRecorder
   /** Makes the layer's directory the root of this thread. Called before every piece of file work, as other layers are in turn too. */
   readonly enter: () => void
   readonly onDownloaded: (bytes: number) => void
@@ -22,9 +25,9 @@ export interface UnpackRequest {
 }
 
 /** Throws `data_loss` when blob or content are not what their digests say. */
-export async function unpackLayer(request: UnpackRequest): Promise<Extracted> {
-  const { job, extractor, enter } = request
-  const reader = new TarReader(extractor)
+export async function unpackLayer(request: UnpackRequest): Promise<UnpackedLayer> {
+  const { job, extractor, recorder, enter } = request
+  const reader = new TarReader(recorder)
   const contentHash = createHash(algorithmOf(job.diffId))
   let contentBytes = 0
   const consume = (chunk: Buffer) => {
@@ -45,7 +48,7 @@ export async function unpackLayer(request: UnpackRequest): Promise<Extracted> {
         'data_loss',
         `layer ${job.blob.digest} unpacks to content with the digest ${found}, the image config says ${job.diffId}`,
       )
-    return extractor.finish()
+    return { ...extractor.finish(), treeDigest: recorder.finish() }
   } catch (err) {
     extractor.abandon()
     throw err

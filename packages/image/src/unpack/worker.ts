@@ -6,8 +6,9 @@ import { stat } from 'node:fs/promises'
 import { flushCompileCache } from 'node:module'
 import { loadUnpackSyscalls, type UnpackSyscalls } from '@coracle/host/unpack-syscalls'
 import { createRegistryClient } from '../registry/client.ts'
+import { TreeRecorder } from '../tree/recorder.ts'
 import { Extractor } from './extract.ts'
-import { type Command, type LayerJob, lineReader, type Reply, toPlain } from './messages.ts'
+import { type Command, type LayerJob, lineReader, type Reply, recordName, toPlain } from './messages.ts'
 import { unpackLayer } from './unpack-layer.ts'
 
 const sys: UnpackSyscalls = loadUnpackSyscalls()
@@ -37,11 +38,13 @@ async function unpack(id: number, job: LayerJob, signal: AbortSignal): Promise<v
   const fd = openSync(job.directory, 'r')
   const client = createRegistryClient(job.source)
   const extractor = new Extractor(sys, job.limits, freeBytes)
+  const recorder = new TreeRecorder(extractor, openSync(recordName(job.directory), 'wx', 0o600))
   try {
     const layer = await unpackLayer({
       job,
       client,
       extractor,
+      recorder,
       enter: () => sys.enter(fd),
       onDownloaded: (bytes) => downloaded.set(id, bytes),
       signal,
@@ -50,6 +53,7 @@ async function unpack(id: number, job: LayerJob, signal: AbortSignal): Promise<v
   } finally {
     client.close()
     closeSync(fd)
+    recorder.abandon()
     downloaded.delete(id)
   }
 }

@@ -1,0 +1,26 @@
+// What the daemon asks the checking program, and what it answers.
+
+export interface CheckTasks {
+  /** Root of the store; the other paths are relative to it. */
+  readonly store: string
+  /** Reads all content too; else names, types, owners, modes, sizes and times. */
+  readonly deep: boolean
+  readonly tasks: readonly CheckTask[]
+}
+
+export interface CheckTask {
+  readonly number: number
+  readonly directory: string
+  readonly record: string
+  /** Undefined: the layer was unpacked before there were records, and only its directory can be looked for. */
+  readonly recordDigest: string | undefined
+}
+
+export interface LayerVerdict {
+  readonly number: number
+  /** What is wrong, one line each, the first twenty. */
+  readonly problems: readonly string[]
+  readonly problemCount: number
+  readonly files: number
+  readonly bytesRead: number
+}
