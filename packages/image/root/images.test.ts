@@ -25,7 +25,7 @@ describe('images', needsRoot(), () => {
   const withRootfs = async <T>(name: string, look: (path: string) => T | Promise<T>): Promise<T> => {
     const image = world.images.find(world.ref(name))
     assert.ok(image)
-    const { path } = await world.images.createRootfs('look', image.id, soon())
+    const { path } = await world.images.createRootfs({ key: 'look', image: image.id }, soon())
     try {
       return await look(path)
     } finally {
@@ -190,14 +190,14 @@ describe('images', needsRoot(), () => {
       ),
     ])
     const image = await world.pull('fs:1')
-    const { path } = await world.images.createRootfs('c1', image.id, soon())
+    const { path } = await world.images.createRootfs({ key: 'c1', image: image.id }, soon())
     assert.deepEqual(readdirSync(path).sort(), ['etc', 'var'])
     assert.equal(readFileSync(join(path, 'etc/a'), 'utf8'), 'new')
     assert.deepEqual([readdirSync(join(path, 'etc')), readdirSync(join(path, 'var'))], [['a'], ['seen']])
     writeFileSync(join(path, 'etc/a'), 'mine')
     mkdirSync(join(path, 'd'))
     assert.deepEqual(readdirSync(world.images.writableLayer('c1')).sort(), ['d', 'etc'])
-    await world.images.createRootfs('c2', image.id, soon())
+    await world.images.createRootfs({ key: 'c2', image: image.id }, soon())
     assert.equal(readFileSync(join(world.directory, 'state/rootfs/c2/etc/a'), 'utf8'), 'new')
     await world.images.unmountRootfs('c1')
     assert.equal(existsSync(path), false)
@@ -206,14 +206,17 @@ describe('images', needsRoot(), () => {
     for (const key of ['c1', 'c2', 'c2']) await world.images.removeRootfs(key)
     assert.deepEqual(world.images.rootfsKeys(), [])
     assert.deepEqual(readdirSync(join(world.directory, 'root/containers')), [])
-    await assert.rejects(world.images.createRootfs('../x', image.id, soon()), (err) => codeOf(err) === 'invalid_argument')
+    await assert.rejects(
+      world.images.createRootfs({ key: '../x', image: image.id }, soon()),
+      (err) => codeOf(err) === 'invalid_argument',
+    )
   })
 
   test('R-27 layers in use outlive the image, and go with the last container, also over a restart', async () => {
     const { config } = world.registry.addImage('inuse', '1', [layer(file('u'))])
     const before = layersOnDisk().length
     const image = await world.pull('inuse:1')
-    const { path } = await world.images.createRootfs('user', image.id, soon())
+    const { path } = await world.images.createRootfs({ key: 'user', image: image.id }, soon())
     await world.images.remove(config)
     assert.equal(readFileSync(join(path, 'u'), 'utf8'), 'u')
     await world.reopen('crash')
@@ -222,7 +225,10 @@ describe('images', needsRoot(), () => {
     assert.equal(layersOnDisk().length, before + 1)
     await world.images.removeRootfs('user')
     assert.equal(layersOnDisk().length, before)
-    await assert.rejects(world.images.createRootfs('user', image.id, soon()), (err) => codeOf(err) === 'not_found')
+    await assert.rejects(
+      world.images.createRootfs({ key: 'user', image: image.id }, soon()),
+      (err) => codeOf(err) === 'not_found',
+    )
   })
 
   test("T-21 a lower layer's link is hidden by an upper layer's directory", async () => {

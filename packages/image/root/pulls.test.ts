@@ -282,11 +282,14 @@ describe('pulls', needsRoot(), () => {
       small.registry.addImage('big', '1', [{ tar: big }])
       small.registry.addImage('fits', '1', [layerOf('fits')])
       const image = await small.pull('fits:1')
-      await small.images.createRootfs('c', image.id, soon())
+      await small.images.createRootfs({ key: 'c', image: image.id }, soon())
       await assert.rejects(small.pull('big:1'), (err) => codeOf(err) === 'resource_exhausted' && /no space/.test(explain(err)))
       await eventually('space is given back', async () => readdirSync(join(disk, 'root/trash')).length === 0, { timeoutMs: 5000 })
       fill(join(disk, 'filler'))
-      await assert.rejects(small.images.createRootfs('d', image.id, soon()), (err) => codeOf(err) === 'resource_exhausted')
+      await assert.rejects(
+        small.images.createRootfs({ key: 'd', image: image.id }, soon()),
+        (err) => codeOf(err) === 'resource_exhausted',
+      )
       assert.deepEqual(small.images.rootfsKeys(), ['c'])
       await small.images.removeRootfs('c')
       await small.images.remove(image.id)

@@ -73,7 +73,7 @@ export async function createImages(options: ImagesOptions, deps: ImagesDeps): Pr
     setRegistries(changed) {
       registries = changed
     },
-    createRootfs: (key, image, signal) => rootfs.create(key, image, signal),
+    createRootfs: (request, signal) => rootfs.create(request, signal),
     unmountRootfs: (key) => rootfs.unmount(key),
     removeRootfs: (key) => rootfs.remove(key),
     writableLayer: (key) => rootfs.writableLayer(key),

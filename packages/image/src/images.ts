@@ -49,6 +49,20 @@ export interface Image {
   readonly rawConfig: string
 }
 
+export interface RootfsRequest {
+  /** The container's id. */
+  readonly key: string
+  readonly image: ImageId
+  /** For a pod with a user namespace: the files belong to its ids. What it writes has the host's ids on the disk. */
+  readonly idmap?: {
+    /** Pinned. */
+    readonly usernsPath: string
+    /** Who is root there, as ids of the host. */
+    readonly rootUid: number
+    readonly rootGid: number
+  }
+}
+
 export interface Rootfs {
   /** Where it is mounted. */
   readonly path: string
@@ -79,10 +93,10 @@ export interface Images {
   setPinned(patterns: readonly string[]): void
 
   /**
-   * The writable root file system of a container: image layers below, a directory of its own above, mounted.
-   * `key` is the container id. Undone by `removeRootfs`.
+   * The writable root file system of a container: image layers below, a directory of its own above, mounted. Undone by `removeRootfs`.
+   * Throws `failed_precondition` when the file system of the layers cannot be mounted idmapped.
    */
-  createRootfs(key: string, image: ImageId, signal: AbortSignal): Promise<Rootfs>
+  createRootfs(request: RootfsRequest, signal: AbortSignal): Promise<Rootfs>
   /** Unmounts; the writable layer stays. Absent: succeeds. */
   unmountRootfs(key: string): Promise<void>
   /** Unmounts and removes the writable layer. Absent: succeeds. Works with no free byte on the disk. */

@@ -1,12 +1,13 @@
 // Root file systems: an overlay of an image's layers with a directory of the container's own on top. The container's directory is the
 // record: it says which layers it uses, and moving it away is the removal.
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { chownSync, existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { isErrno, unlessErrno } from '@coracle/base/errno'
 import { CodedError, doing, failed, notFound } from '@coracle/base/errors'
 import { parseComponent } from '@coracle/base/ids'
 import type { ImageId } from '@coracle/oci-spec/digest'
-import type { Rootfs } from './images.ts'
+import { removeViews, withIdmappedLayers } from './idmapped-layers.ts'
+import type { Rootfs, RootfsRequest } from './images.ts'
 import type { ImagesDeps, Settings } from './options.ts'
 import type { LayerKey } from './store/index.ts'
 import type { Store } from './store/store.ts'
@@ -16,6 +17,7 @@ interface RootfsRecord {
   readonly layers: readonly LayerKey[]
   /** Numbers of the layers: known even if the index is lost. */
   readonly numbers: readonly number[]
+  readonly idmapped?: boolean
 }
 
 export interface RootfsDeps {
@@ -40,24 +42,24 @@ export class RootfsStore {
     for (const key of readdirSync(deps.store.layout.containers)) this.#records.set(key, this.#read(key))
   }
 
-  async create(key: string, image: ImageId, signal: AbortSignal): Promise<Rootfs> {
+  async create(request: RootfsRequest, signal: AbortSignal): Promise<Rootfs> {
+    const { key, image, idmap } = request
     parseComponent('root file system key', key)
     signal.throwIfAborted()
     // A try that was cut short.
     if (this.#records.has(key)) await this.remove(key)
     signal.throwIfAborted()
-    const { store, host } = this.#deps
+    const { store } = this.#deps
     const stored = store.index.image(image)
     if (stored === undefined) throw notFound(`image ${image} is not in the store`)
     const numbers = stored.layers.map((layer) => store.index.layer(layer)?.number)
     if (numbers.includes(undefined)) throw new CodedError('data_loss', `image ${image} has lost a layer: pull it again`)
-    const record: RootfsRecord = { image, layers: stored.layers, numbers: numbers as number[] }
-    const target = this.#target(key)
+    const record: RootfsRecord = { image, layers: stored.layers, numbers: numbers as number[], idmapped: idmap !== undefined }
     this.#records.set(key, record)
+    const target = this.#target(key)
     try {
       this.#makeDirectories(key, record)
-      mkdirSync(target, { recursive: true, mode: 0o755 })
-      host.mounts.mount({ type: 'overlay', source: 'overlay', destination: target, options: this.#options(key, record) })
+      await this.#mount(request, record, signal)
     } catch (err) {
       await this.remove(key)
       throw failed(`make the root file system of ${key}`, noSpace(err))
@@ -65,10 +67,31 @@ export class RootfsStore {
     return { path: target }
   }
 
+  async #mount({ key, idmap }: RootfsRequest, { numbers }: RootfsRecord, signal: AbortSignal): Promise<void> {
+    const { layout } = this.#deps.store
+    const { mounts } = this.#deps.host
+    const destination = this.#target(key)
+    const layers = numbers.toReversed().map((number) => layout.layer(number))
+    const mount = (lower: readonly string[]) =>
+      mounts.mount({ type: 'overlay', source: 'overlay', destination, options: this.#options(key, lower) })
+    if (idmap === undefined) {
+      mkdirSync(destination, { recursive: true, mode: 0o755 })
+      mount(layers)
+      return
+    }
+    const { usernsPath, rootUid, rootGid } = idmap
+    mkdirSync(destination, { recursive: true, mode: 0o700 })
+    // The overlay writes as root of the host, which an idmapped upper directory could not name: this one directory is given away instead.
+    for (const path of [dirname(destination), join(this.#directory(key), upper)]) chownSync(path, rootUid, rootGid)
+    await withIdmappedLayers(this.#deps.host, { directory: this.#views(key), layers, usernsPath, use: mount }, signal)
+  }
+
   async unmount(key: string): Promise<void> {
     const target = this.#target(parseComponent('root file system key', key))
+    await removeViews(this.#deps.host, this.#views(key))
     await this.#deps.host.mounts.unmount(target)
     unlessErrno(['ENOENT'], () => rmdirSync(target), undefined)
+    if (this.#records.get(key)?.idmapped === true) unlessErrno(['ENOENT'], () => rmdirSync(dirname(target)), undefined)
   }
 
   async remove(key: string): Promise<void> {
@@ -87,7 +110,11 @@ export class RootfsStore {
   }
 
   #directory = (key: string): string => join(this.#deps.store.layout.containers, key)
-  #target = (key: string): string => join(this.#deps.store.layout.mounts, key)
+  #views = (key: string): string => join(this.#deps.store.layout.idmappedLayers, key)
+  #target = (key: string): string =>
+    this.#records.get(key)?.idmapped === true
+      ? join(this.#deps.store.layout.idmappedMounts, key, 'rootfs')
+      : join(this.#deps.store.layout.mounts, key)
 
   #makeDirectories(key: string, record: RootfsRecord): void {
     const directory = this.#directory(key)
@@ -97,12 +124,10 @@ export class RootfsStore {
     mkdirSync(join(directory, 'work'), { mode: 0o700 })
   }
 
-  #options(key: string, { numbers }: RootfsRecord): readonly string[] {
-    const { layout } = this.#deps.store
+  #options(key: string, lower: readonly string[]): readonly string[] {
     const directory = this.#directory(key)
-    const lower = numbers.toReversed().map((number) => escaped(layout.layer(number)))
     return [
-      `lowerdir=${lower.join(':')}`,
+      `lowerdir=${lower.map(escaped).join(':')}`,
       `upperdir=${escaped(join(directory, upper))}`,
       `workdir=${escaped(join(directory, 'work'))}`,
       ...this.#fixedOptions,

@@ -43,7 +43,7 @@ export function createFakeImages(directory: string, name: string): FakeImages {
     find,
     remove: async () => {},
     setPinned: () => {},
-    async createRootfs(key, id) {
+    async createRootfs({ key, image: id }) {
       await enter('createRootfs', key)
       if (find(id) === undefined) throw notFound(`image ${id}`)
       keys.add(key)

@@ -1,5 +1,5 @@
 // Where things lie. All below one root on one file system, so that every move is a rename.
-import { mkdirSync } from 'node:fs'
+import { chmodSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 
 export interface Layout {
@@ -19,6 +19,10 @@ export interface Layout {
   readonly cache: string
   /** Mount points of root file systems. Below the state directory: they do not survive a reboot. */
   readonly mounts: string
+  /** Mount points of idmapped root file systems, each in a directory that its pod's root alone may go through. */
+  readonly idmappedMounts: string
+  /** Layers idmapped for the moment in which an overlay is mounted, by key of the root file system. */
+  readonly idmappedLayers: string
   layer(number: number): string
   tree(number: number): string
 }
@@ -34,20 +38,20 @@ export function createLayout(root: string, state: string): Layout {
     trash: join(root, 'trash'),
     cache: join(root, 'cache'),
     mounts: join(state, 'rootfs'),
+    idmappedMounts: join(state, 'userns'),
+    idmappedLayers: join(state, 'idmap'),
     layer: (number) => join(root, 'layers', number.toString(36)),
     tree: (number) => join(root, 'trees', number.toString(36)),
   }
   mkdirSync(root, { recursive: true, mode: 0o711 })
+  for (const directory of [state, layout.idmappedMounts]) {
+    mkdirSync(directory, { recursive: true, mode: 0o711 })
+    // Runtimes go to an idmapped root as the pod's root.
+    chmodSync(directory, 0o711)
+  }
+  const { layers, trees, staging, containers, trash, cache, mounts, idmappedLayers } = layout
   // Unpacked files are as readable as their image made them: nobody but root may reach them.
-  for (const directory of [
-    layout.layers,
-    layout.trees,
-    layout.staging,
-    layout.containers,
-    layout.trash,
-    layout.cache,
-    layout.mounts,
-  ])
+  for (const directory of [layers, trees, staging, containers, trash, cache, mounts, idmappedLayers])
     mkdirSync(directory, { recursive: true, mode: 0o700 })
   return layout
 }

@@ -34,7 +34,7 @@ export async function gatherInput(
   const image = services.images.find(container.imageId)
   if (image === undefined) throw notFound(`image ${container.imageId} is not present: pull it first`)
   const [rootfs, sources] = await Promise.all([
-    services.images.createRootfs(id, image.id, services.shutdown),
+    services.images.createRootfs({ key: id, image: image.id }, services.shutdown),
     lookAtSources(services, config),
   ])
   const cdi = cdiEdits(services, config)

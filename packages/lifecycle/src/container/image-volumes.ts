@@ -27,7 +27,7 @@ export async function mountImageVolumes(
     const image = services.images.find(name)
     if (image === undefined)
       throw new CodedError('not_found', `${failure}: ${field}.image ${quote(name)} is not present: pull it first`)
-    const rootfs = await services.images.createRootfs(keyOf(containerId, index), image.id, services.shutdown)
+    const rootfs = await services.images.createRootfs({ key: keyOf(containerId, index), image: image.id }, services.shutdown)
     sources.set(mount.containerPath, subPath(field, rootfs.path, mount))
   }
   return sources
