@@ -44,7 +44,7 @@ export const rules: Readonly<Record<string, Rules>> = {
       'cri-server',
     ],
   },
-  cli: { values: ['base', 'oci-spec', 'cri-api', 'streaming', 'host'] },
+  cli: { values: ['base', 'oci-spec', 'cri-api', 'streaming', 'host', 'image/moving'] },
 }
 
 /** Modules that only the named packages may import. */

@@ -2,6 +2,7 @@ import { notFound } from '@coracle/base/errors'
 import { type ContainerStatus, ContainerStatusSchema } from '@coracle/cri-api'
 import { defineCommand } from '../command.ts'
 import type { Context } from '../context.ts'
+import { registryOptions } from '../moving/registry-options.ts'
 import { type Inspected, type InspectOptions, printInspected, timestamp, withDates } from '../print/inspect.ts'
 import { inspectOutputOption, templateOption } from '../print/output-options.ts'
 import { messageToJson, printStructured } from '../print/structured.ts'
@@ -11,8 +12,11 @@ import { stateText } from './ps.ts'
 
 export const command = defineCommand({
   name: 'inspect',
-  summary: 'Show everything about containers',
+  summary: 'Show everything about containers, or about images elsewhere',
   usage: 'inspect [options] CONTAINER…',
+  description:
+    'With --remote the arguments are images in registries, directories or archives (docker://NAME, oci:DIR[:REF], …; a plain name is ' +
+    'one of a registry): their digest, platforms, layers and config, without pulling them.',
   options: {
     output: inspectOutputOption,
     template: templateOption,
@@ -21,15 +25,25 @@ export const command = defineCommand({
       kind: 'flag',
       help: 'what confines the container, as read back from the kernel (a table unless -o says json or yaml)',
     },
+    remote: { kind: 'flag', help: 'images where they are, not containers' },
+    raw: { kind: 'flag', help: 'with --remote: the manifest or index as it is, byte for byte' },
+    platform: { kind: 'string', value: 'OS/ARCH', help: 'with --remote: the image of an index (default: this machine’s)' },
+    ...registryOptions,
   },
   operands: { min: 1 },
   examples: [
     'coracle inspect web',
     'coracle inspect --isolation web',
+    'coracle inspect --remote docker://registry.k8s.io/pause:3.10',
     "coracle inspect -o go-template --template '{{.info.pid}}' 3f2a1b",
   ],
   async run(context, options, names) {
     if (options.isolation) return showIsolation(context, options, names)
+    if (options.remote) {
+      const { printRemote } = await import('../moving/print-remote.ts')
+      return printRemote(context, options, names)
+    }
+    if (options.raw) throw new UsageError('--raw goes with --remote')
     const inspected = []
     for (const name of names) {
       const { id } = await resolveContainer(context, name)

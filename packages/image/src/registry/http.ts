@@ -10,9 +10,9 @@ export type { HttpResponse }
 
 export interface HttpRequest {
   readonly url: string
-  readonly method?: 'GET' | 'HEAD' | 'POST'
+  readonly method?: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH'
   readonly headers: Readonly<Record<string, string>>
-  readonly body?: string
+  readonly body?: string | Uint8Array
   /** Plain HTTP is allowed, also after a redirect. */
   readonly insecure: boolean
   /** Default 30000. */

@@ -20,7 +20,7 @@ export type HttpResponse = Readable & {
 export interface OneRequest {
   readonly method: string
   readonly headers: Readonly<Record<string, string>>
-  readonly body: string | undefined
+  readonly body: string | Uint8Array | undefined
   readonly signal: AbortSignal
   readonly connectTimeoutMs: number
   /** For connecting and for the headers of the answer together. */

@@ -1,0 +1,51 @@
+import { copyImage, parseLocation } from '@coracle/image/moving'
+import { parsePlatform } from '@coracle/oci-spec/platform'
+import { defineCommand } from '../command.ts'
+import { openFrom, openTo } from '../moving/open.ts'
+import { accessOf, destinationOptions, sourceOptions } from '../moving/registry-options.ts'
+import { tellBlobs } from '../moving/tell-blobs.ts'
+
+export const command = defineCommand({
+  name: 'copy',
+  summary: 'Copy an image between registries, directories, archives and the store',
+  usage: 'copy [options] SOURCE DESTINATION',
+  description:
+    'Locations: docker://NAME, oci:DIR[:REF], oci-archive:FILE[:REF], docker-archive:FILE[:NAME], dir:DIR, store:NAME or just NAME. ' +
+    'Every byte is checked against its digest on the way. Prints the digest of what the destination now holds.',
+  options: {
+    all: { kind: 'flag', short: 'a', help: 'an index with all its images, not only the one for a platform' },
+    platform: { kind: 'string', value: 'OS/ARCH', help: 'the image of an index to copy (default: this machine’s)' },
+    quiet: { kind: 'flag', short: 'q', help: 'say nothing on the way' },
+    ...sourceOptions,
+    ...destinationOptions,
+  },
+  operands: { min: 2, max: 2 },
+  examples: [
+    'coracle copy docker://registry.k8s.io/pause:3.10 oci:/tmp/pause:3.10',
+    'coracle copy --all docker://registry.example.org/app:1 docker://127.0.0.1:5000/app:1',
+    'coracle copy app:1 docker-archive:app.tar:example.org/app:1',
+  ],
+  async run(context, options, [from = '', to = '']) {
+    const signal = context.interruption()
+    const [source, destination] = [parseLocation(from), parseLocation(to)]
+    await using reading = await openFrom(context, source, {
+      access: accessOf('src-creds', options['src-creds'], options['src-plain-http']),
+      signal,
+    })
+    await using writing = await openTo(context, destination, {
+      access: accessOf('dest-creds', options['dest-creds'], options['dest-plain-http']),
+      signal,
+    })
+    const { digest } = await copyImage(
+      {
+        source: reading,
+        destination: writing,
+        all: options.all,
+        onBlob: tellBlobs(context.err, options.quiet),
+        ...(options.platform === undefined ? {} : { platform: parsePlatform(options.platform) }),
+      },
+      signal,
+    )
+    context.out.line(digest)
+  },
+})

@@ -1,0 +1,68 @@
+// What the tests of moving images stand on: the registry of the run, a directory of their own, and the programs by name.
+import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { run } from '@coracle/testkit/program'
+import { openRegistry } from '../cri/suite.ts'
+
+export const coraclePath = fileURLToPath(new URL('../../bin/coracle', import.meta.url))
+
+export class MovingWorld implements AsyncDisposable {
+  readonly directory: string
+  readonly host: string
+  readonly images: Awaited<ReturnType<typeof openRegistry>>['images']
+  readonly #registry: AsyncDisposable
+
+  private constructor(directory: string, opened: Awaited<ReturnType<typeof openRegistry>>) {
+    this.directory = directory
+    this.host = opened.registry.host
+    this.images = opened.images
+    this.#registry = opened.registry
+  }
+
+  static async open(): Promise<MovingWorld> {
+    return new MovingWorld(await mkdtemp(join(tmpdir(), 'coracle-moving-')), await openRegistry())
+  }
+
+  path(name: string): string {
+    return join(this.directory, name)
+  }
+
+  /** Standard output of a command that must succeed. */
+  async ok(...argv: readonly [string, ...string[]]): Promise<string> {
+    const { exitCode, stdout, stderr } = await run(argv, 120_000)
+    assert.equal(exitCode, 0, `${argv.join(' ')}: ${stderr}`)
+    return stdout.trim()
+  }
+
+  coracle(...args: readonly string[]): Promise<string> {
+    return this.ok(coraclePath, ...args)
+  }
+
+  /** Standard error of a command that must fail. */
+  async fails(...args: readonly string[]): Promise<string> {
+    const { exitCode, stdout, stderr } = await run([coraclePath, ...args], 120_000)
+    assert.notEqual(exitCode, 0, `${args.join(' ')} succeeded: ${stdout}`)
+    return stderr.trim()
+  }
+
+  skopeo(...args: readonly string[]): Promise<string> {
+    return this.ok('skopeo', ...args)
+  }
+
+  /** Digest of the manifest or index at a place, as skopeo sees it. */
+  async digestOf(location: string): Promise<string> {
+    const insecure = location.startsWith('docker://') ? ['--tls-verify=false'] : []
+    const { exitCode, stdout, stderr } = await run(['skopeo', 'inspect', '--raw', ...insecure, location], 60_000)
+    assert.equal(exitCode, 0, stderr)
+    return `sha256:${createHash('sha256').update(stdout).digest('hex')}`
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await rm(this.directory, { recursive: true, force: true })
+    await this.#registry[Symbol.asyncDispose]()
+  }
+}
