@@ -62,7 +62,7 @@ export interface Mounts {
    * a file system whose server is gone: true.
    */
   isMountPoint(path: string): boolean
-  /** The sharedness of the mount that holds `path` (mount_namespaces(7)). */
+  /** The sharedness of the mount that holds `path`, which has no links (mount_namespaces(7)). Told by the mount table: the path is not touched. */
   propagationOf(path: string): 'private' | 'shared' | 'slave'
   /** syncfs(2) of the file system that holds `path`. Runs off the main thread. */
   syncFileSystem(path: string): Promise<void>
@@ -220,6 +220,8 @@ export interface Processes {
   descendants(pid: number): readonly ProcessIdentity[]
   /** An identifier of this boot: /proc/sys/kernel/random/boot_id. */
   bootId(): string
+  /** Programs of ours that were killed and have not ended: they hang in the kernel. */
+  stuck(): number
 }
 
 export type FileType = 'file' | 'directory' | 'symlink' | 'character' | 'block' | 'fifo' | 'socket'
@@ -240,6 +242,8 @@ export interface Paths {
    * Rejects with `deadline_exceeded` naming the paths.
    */
   probe(paths: readonly string[], timeoutMs: number, signal: AbortSignal): Promise<readonly PathInfo[]>
+  /** The paths without links, in order, found out as by `probe`. Rejects with `failed_precondition` when one does not exist. */
+  realPaths(paths: readonly string[], timeoutMs: number, signal: AbortSignal): Promise<readonly string[]>
   /** mkdir -p in a killable process. */
   makeDirectory(path: string, timeoutMs: number, signal: AbortSignal): Promise<void>
   /**

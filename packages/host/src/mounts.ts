@@ -10,7 +10,7 @@ import type { MountInfo, Mounts } from './host.ts'
 import { mountIdmapped } from './idmap.ts'
 import { callFailed, errno, libc, offThread, SystemCallError } from './libc.ts'
 import { mountFlags, parseMountOptions } from './mount-options.ts'
-import { mountsBelow, parseMountInfo } from './mountinfo.ts'
+import { mountHolding, mountsBelow, parseMountInfo } from './mountinfo.ts'
 import { shortenOverlay } from './overlay-options.ts'
 import { AT, statx } from './statx.ts'
 
@@ -133,9 +133,7 @@ export function isMountPoint(path: string): boolean {
 }
 
 function propagationOf(path: string): 'private' | 'shared' | 'slave' {
-  const info = statx(path, 0)
-  if (info === undefined) throw new CodedError('failed_precondition', `${path} must exist to tell its mount's propagation`)
-  const fields = list().find((mount) => mount.id === info.mountId)?.propagation ?? []
+  const fields = mountHolding(list(), path)?.propagation ?? []
   if (fields.some((field) => field.startsWith('shared:'))) return 'shared'
   return fields.some((field) => field.startsWith('master:')) ? 'slave' : 'private'
 }

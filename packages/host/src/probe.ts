@@ -77,6 +77,14 @@ export const fileTypes: ReadonlyMap<number, FileType> = new Map([
   [0o140000, 'socket'],
 ])
 
+export async function realPaths(paths: readonly string[], timeoutMs: number, signal: AbortSignal): Promise<readonly string[]> {
+  if (paths.length === 0) return []
+  const result = await tool({ name: 'realpath', args: ['-ez'], timeoutMs, signal, paths })
+  const found = result.stdout.toString().split('\0').slice(0, -1)
+  if (result.exitCode !== 0 || found.length !== paths.length) throw precondition(`resolve ${named(paths)}: ${lastLine(result)}`)
+  return found
+}
+
 export async function makeDirectory(path: string, timeoutMs: number, signal: AbortSignal): Promise<void> {
   const result = await tool({ name: 'mkdir', args: ['-p', '-m', '0755'], timeoutMs, signal, paths: [path] })
   if (result.exitCode !== 0) throw precondition(`make directory ${quote(path)}: ${lastLine(result)}`)

@@ -3,7 +3,7 @@ import type { Processes } from './host.ts'
 import { sendSignal } from './pidfd.ts'
 import { pipe } from './pipe.ts'
 import { bootId, descendants, identify, isAlive, receives } from './proc.ts'
-import { run, start } from './spawn.ts'
+import { run, start, uncollected } from './spawn.ts'
 
 export function createProcesses(): Processes {
   const exits = new ExitWatch()
@@ -18,5 +18,6 @@ export function createProcesses(): Processes {
     waitForExit: (process, signal) => exits.wait(process, signal),
     descendants,
     bootId,
+    stuck: uncollected,
   }
 }

@@ -248,6 +248,7 @@ function fakeProcesses(world: World, options: FakeHostOptions): Processes {
       }
     },
     descendants: () => [],
+    stuck: () => 0,
     bootId: () => `00000000-0000-4000-8000-${String(world.boots).padStart(12, '0')}`,
   }
 }
@@ -264,6 +265,7 @@ function fakePaths(world: World): Paths {
       world.call('paths.probe', paths.join(' '))
       return paths.map((path) => ({ path, type: world.files.get(path)?.type, major: 0, minor: 0 }))
     },
+    realPaths: async (paths) => paths,
     async makeDirectory(path) {
       world.call('paths.makeDirectory', path)
       makeDirectory(path)

@@ -46,6 +46,7 @@ function stateOf({ services }: RouteDeps): string {
     podsInFlight: services.podFlights.size,
     containersInFlight: services.containerFlights.size,
     stopsInFlight: services.stops.size,
+    stuckPrograms: services.host.processes.stuck(),
     memory: process.memoryUsage(),
     handlers: [...services.runtimes.values()].map(({ handler, program }) => ({ handler, program })),
   })

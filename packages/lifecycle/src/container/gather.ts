@@ -3,14 +3,7 @@ import { mkdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { invalid, notFound } from '@coracle/base/errors'
 import { quote } from '@coracle/base/ids'
-import {
-  hostPathsOf,
-  localhostSeccomp,
-  planVolumes,
-  type SourceFacts,
-  type SpecInput,
-  seccompMaxBytes,
-} from '@coracle/container-spec'
+import { localhostSeccomp, planVolumes, type SpecInput, seccompMaxBytes } from '@coracle/container-spec'
 import type { ContainerConfig } from '@coracle/cri-api'
 import type { Image } from '@coracle/image'
 import { isCrun } from '../handlers.ts'
@@ -21,6 +14,7 @@ import { podFacts } from '../pod/facts.ts'
 import type { Services } from '../services.ts'
 import { cdiEdits, lookAtDevices } from './devices.ts'
 import { mountImageVolumes } from './image-volumes.ts'
+import { lookAtSources } from './sources.ts'
 
 /** Largest /etc/passwd and /etc/group that are read from an image. */
 const accountsMaxBytes = 10 * 1024 * 1024
@@ -59,22 +53,6 @@ export async function gatherInput(
     compiledSeccomp: isCrun(services, pod),
   }
   return { input, image }
-}
-
-/** Looks at mount sources in a process of their own; makes the missing ones, as docker did and pod authors rely on. */
-async function lookAtSources(services: Services, config: ContainerConfig): Promise<ReadonlyMap<string, SourceFacts>> {
-  const wanted = hostPathsOf(config)
-  if (wanted.length === 0) return new Map()
-  const { probeTimeoutMs } = services.settings
-  const { paths, mounts } = services.host
-  const found = await paths.probe(wanted, probeTimeoutMs, services.shutdown)
-  const sources = new Map<string, SourceFacts>()
-  for (const { path, type } of found) {
-    if (type === undefined) await paths.makeDirectory(path, probeTimeoutMs, services.shutdown)
-    const needsPropagation = config.mounts.some((mount) => mount.hostPath === path && mount.propagation !== 0)
-    sources.set(path, { type: type ?? 'directory', propagation: needsPropagation ? mounts.propagationOf(path) : 'private' })
-  }
-  return sources
 }
 
 function targetPidns(services: Services, pod: Pod, config: ContainerConfig): string | undefined {

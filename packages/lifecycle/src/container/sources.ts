@@ -1,0 +1,29 @@
+// Mount sources: paths of a pod, which may lie on a dead server. Only killable processes look at them.
+import { hostPathsOf, type SourceFacts } from '@coracle/container-spec'
+import type { ContainerConfig } from '@coracle/cri-api'
+import type { Services } from '../services.ts'
+
+/** Looks at mount sources; makes the missing ones, as docker did and pod authors rely on. Throws `deadline_exceeded` naming those that do not answer. */
+export async function lookAtSources(services: Services, config: ContainerConfig): Promise<ReadonlyMap<string, SourceFacts>> {
+  const wanted = hostPathsOf(config)
+  if (wanted.length === 0) return new Map()
+  const { probeTimeoutMs } = services.settings
+  const { paths } = services.host
+  const found = await paths.probe(wanted, probeTimeoutMs, services.shutdown)
+  for (const { path, type } of found) {
+    if (type === undefined) await paths.makeDirectory(path, probeTimeoutMs, services.shutdown)
+  }
+  const propagation = await lookAtPropagation(services, config)
+  return new Map(
+    found.map(({ path, type }) => [path, { type: type ?? 'directory', propagation: propagation.get(path) ?? 'private' }]),
+  )
+}
+
+type Propagation = SourceFacts['propagation']
+
+/** Of those sources whose mounts ask for one. */
+async function lookAtPropagation(services: Services, config: ContainerConfig): Promise<ReadonlyMap<string, Propagation>> {
+  const wanted = [...new Set(config.mounts.filter((mount) => mount.propagation !== 0).map((mount) => mount.hostPath))]
+  const real = await services.host.paths.realPaths(wanted, services.settings.probeTimeoutMs, services.shutdown)
+  return new Map(wanted.map((path, i) => [path, services.host.mounts.propagationOf(real[i] ?? path)]))
+}
