@@ -75,7 +75,7 @@ function criMount(field: string, mount: Mount, input: SpecInput): SpecMount {
       'rbind',
       propagationOption(field, mount, image ? undefined : input.sources.get(mount.hostPath)),
       image && access === 'rw' ? 'ro' : access,
-      ...mountOptions(`${field}.mount_options`, mount.mountOptions),
+      ...mountOptions(`${field}.mount_options`, mount.mountOptions, input.mountOptions),
     ],
     ...mountMappings(field, mount, input),
   }
@@ -157,12 +157,14 @@ const allowedOptions = new Set(
   'noexec exec nosuid suid nodev dev noatime atime nodiratime diratime relatime norelatime strictatime nosymfollow'.split(' '),
 )
 
-/** Only these words: an option is never text of the caller's own (CVE-2024-9407). */
-function mountOptions(field: string, options: readonly string[]): readonly string[] {
+/** Only these words: an option is never text of the caller's own (CVE-2024-9407). One that the runtime does not know it would ignore (crun 1.8). */
+function mountOptions(field: string, options: readonly string[], known: ReadonlySet<string> = allowedOptions): readonly string[] {
   options.forEach((option, i) => {
     checkBytes(`${field}[${i}]`, option)
     if (!allowedOptions.has(option))
       throw invalid(`${field}[${i}] ${quote(option)} is not one of ${[...allowedOptions].join(', ')}`)
+    if (!known.has(option))
+      throw new CodedError('failed_precondition', `${field}[${i}] ${quote(option)} is not supported by this handler`)
   })
   return options
 }

@@ -73,6 +73,8 @@ export interface SpecInput {
   readonly localhostSeccomp: Seccomp | undefined
   /** Annotations that may reach the OCI spec: exact names or `prefix*`. */
   readonly allowedAnnotations: readonly string[]
+  /** Words of mount options that the handler knows. Absent: all that CRI's mount_options may have. */
+  readonly mountOptions?: ReadonlySet<string>
   /** Image volumes: host directories made for them, by container path. */
   readonly volumes: ReadonlyMap<string, string>
   /** CRI image volumes (`mounts[].image`): the host directory with the image's content, sub path applied, by container_path as sent. */

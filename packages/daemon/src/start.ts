@@ -87,7 +87,11 @@ export async function startDaemon(options: StartOptions): Promise<Daemon> {
     cdi: openCdi(config),
     runtimes: runtimes.byHandler,
     retiredRuntimes: runtimes.retired,
-    handlerSettings: (handler) => ({ allowedAnnotations: runtimes.allowedAnnotations.get(handler) ?? [] }),
+    handlerSettings: (handler) => ({
+      allowedAnnotations: runtimes.allowedAnnotations.get(handler) ?? [],
+      recursiveReadOnly: runtimes.features.get(handler)?.recursiveReadOnlyMounts ?? false,
+      mountOptions: new Set(runtimes.features.get(handler)?.mountOptions),
+    }),
     settings: settingsOf(config, defaultRuntime),
     podLocks: new KeyedLock(),
     containerLocks: new KeyedLock(),

@@ -19,6 +19,10 @@ export type Containers = Records<ContainerId, ContainerConfig, Container>
 export interface HandlerSettings {
   /** Pod annotations that reach the OCI spec: exact names or `prefix*`. */
   readonly allowedAnnotations: readonly string[]
+  /** Runtime and kernel can make a mount read-only together with all that is mounted below it. */
+  readonly recursiveReadOnly: boolean
+  /** Words of mount options that the runtime knows; others it might ignore without a word. */
+  readonly mountOptions: ReadonlySet<string>
 }
 
 export interface Settings {

@@ -54,12 +54,15 @@ export function probedFeatures(kind: RuntimeKind, programVersion: string, kernel
   return {
     recursiveReadOnlyMounts,
     userNamespaces,
-    mountOptions: recursiveReadOnlyMounts ? [...plainOptions, 'rro'] : plainOptions,
+    mountOptions: [...plainOptions, ...(kind === 'crun' ? timeOptions : []), ...(recursiveReadOnlyMounts ? ['rro'] : [])],
   }
 }
 
+// What is not listed here a program may well accept and then ignore.
+const timeOptions: readonly string[] = 'noatime atime nodiratime diratime relatime norelatime strictatime'.split(' ')
+
 const plainOptions: readonly string[] = [
-  ...['ro', 'rw', 'bind', 'rbind', 'nosuid', 'suid', 'nodev', 'dev', 'noexec', 'exec', 'noatime', 'relatime', 'strictatime'],
+  ...['ro', 'rw', 'bind', 'rbind', 'nosuid', 'suid', 'nodev', 'dev', 'noexec', 'exec'],
   ...['private', 'rprivate', 'slave', 'rslave', 'shared', 'rshared', 'unbindable', 'runbindable'],
 ]
 

@@ -81,7 +81,11 @@ function openServices(machine: TestMachine, options: TestServicesOptions, change
     ...{ host, facts, images, cni, devicesAt: () => [], hostDevices: () => [], cdi: undefined },
     runtimes: changes.runtimes ?? new Map([[runtime.handler, runtime]]),
     retiredRuntimes: changes.retiredRuntimes ?? new Map(),
-    handlerSettings: () => ({ allowedAnnotations: [] }),
+    handlerSettings: () => ({
+      allowedAnnotations: [],
+      recursiveReadOnly: true,
+      mountOptions: new Set(['noexec', 'nodev', 'nosuid']),
+    }),
     settings: {
       rootDirectory: join(directory, 'root'),
       stateDirectory: join(directory, 'state'),

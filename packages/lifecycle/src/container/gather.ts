@@ -31,13 +31,14 @@ export async function gatherInput(
     services.images.createRootfs({ key: id, image: image.id }, services.shutdown),
     lookAtSources(services, config),
   ])
+  const handler = services.handlerSettings(pod.runtime)
   const cdi = cdiEdits(services, config)
   const input: SpecInput = {
     id,
     pod: podFacts(services, pod),
     config,
     image: image.config,
-    host: services.facts,
+    host: { ...services.facts, recursiveReadOnly: handler.recursiveReadOnly },
     rootfsPath: rootfs.path,
     passwd: services.host.paths.readInRoot(rootfs.path, '/etc/passwd', accountsMaxBytes),
     group: services.host.paths.readInRoot(rootfs.path, '/etc/group', accountsMaxBytes),
@@ -46,7 +47,8 @@ export async function gatherInput(
     ...(cdi === undefined ? {} : { cdi }),
     targetPidnsPath: targetPidns(services, pod, config),
     localhostSeccomp: localhostSeccomp(config, readProfile),
-    allowedAnnotations: services.handlerSettings(pod.runtime).allowedAnnotations,
+    allowedAnnotations: handler.allowedAnnotations,
+    mountOptions: handler.mountOptions,
     volumes: makeVolumes(services, container, image),
     imageMounts: await mountImageVolumes(services, id, config),
     unsetSeccomp: services.settings.unsetSeccomp,
