@@ -1,16 +1,21 @@
+import { stage } from './stages.ts'
+
 /** Runs at most `limit` pieces of work at once; the rest wait in order. */
 export class Limiter {
   readonly #limit: number
+  readonly #noun: string
   #running = 0
   readonly #waiting: { start: () => void; signal: AbortSignal; onAbort: () => void }[] = []
 
-  constructor(limit: number) {
+  /** `noun` says to those who wait what there is too little of: `download slot`. */
+  constructor(limit: number, noun = 'turn') {
     this.#limit = limit
+    this.#noun = noun
   }
 
   async run<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
     signal.throwIfAborted()
-    if (this.#running >= this.#limit) await this.#turn(signal)
+    if (this.#running >= this.#limit) await stage([this.#noun, ''], () => this.#turn(signal))
     else this.#running++
     try {
       return await work()

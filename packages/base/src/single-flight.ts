@@ -1,14 +1,23 @@
+import { explain } from './errors.ts'
 import { abortable } from './signals.ts'
+import { beginStage, inStage, type Stage, stage } from './stages.ts'
 
 interface Flight<T> {
   readonly result: Promise<T>
   readonly controller: AbortController
+  readonly stage: Stage
   waiters: number
 }
 
 /** Joins equal work: while a key is in flight every caller gets the one result. */
 export class SingleFlight<T> {
   readonly #flights = new Map<string, Flight<T>>()
+  readonly #noun: string
+
+  /** `noun` is what the work is called when somebody asks what is under way: `run pod`. */
+  constructor(noun = 'shared work') {
+    this.#noun = noun
+  }
 
   /**
    * Runs `work`, or joins it when `key` is already in flight. A caller that aborts leaves alone;
@@ -21,12 +30,15 @@ export class SingleFlight<T> {
     whenAbandoned: 'abort' | 'continue' = 'abort',
   ): Promise<T> {
     signal.throwIfAborted()
-    let flight = this.#flights.get(key)
+    const inFlight = this.#flights.get(key)
     // A flight that was abandoned and aborted is no longer worth joining.
-    if (flight === undefined || flight.controller.signal.aborted) flight = this.#start(key, work)
+    const joins = inFlight !== undefined && !inFlight.controller.signal.aborted
+    const flight = joins ? inFlight : this.#start(key, work)
     flight.waiters++
     try {
-      return await abortable(flight.result, signal)
+      if (!joins) return await abortable(flight.result, signal)
+      const other = ['shared work', this.#noun] as const
+      return await stage(other, () => abortable(flight.result, signal), { waitsFor: () => flight.stage })
     } finally {
       flight.waiters--
       if (flight.waiters === 0 && whenAbandoned === 'abort') flight.controller.abort(signal.reason)
@@ -35,15 +47,21 @@ export class SingleFlight<T> {
 
   #start(key: string, work: (signal: AbortSignal) => Promise<T>): Flight<T> {
     const controller = new AbortController()
+    const own = beginStage([this.#noun, ''])
     const flight: Flight<T> = {
       controller,
+      stage: own,
       waiters: 0,
       result: Promise.resolve()
-        .then(() => work(controller.signal))
+        .then(() => inStage(own, () => work(controller.signal)))
         .finally(() => {
           if (this.#flights.get(key) === flight) this.#flights.delete(key)
         }),
     }
+    flight.result.then(
+      () => own.end(undefined),
+      (err: unknown) => own.end(explain(err)),
+    )
     // All waiters may have left before it fails.
     flight.result.catch(() => {})
     this.#flights.set(key, flight)

@@ -75,6 +75,7 @@ export const commandTable: { readonly [name: string]: CommandEntry } = {
     summary: 'Show the versions of this command and the runtime',
     load: () => import('./commands/version.ts'),
   },
+  why: { group: 'Runtime', summary: 'Say where a pod, container or pull hangs', load: () => import('./commands/why.ts') },
   doctor: { group: 'Runtime', summary: 'Check this machine and say how to mend it', load: () => import('./commands/doctor.ts') },
   'runtime-config': {
     group: 'Runtime',

@@ -82,7 +82,7 @@ class NodeNetwork implements Cni {
   readonly #parts: Parts
   readonly #addTimeoutMs: number
   readonly #delTimeoutMs: number
-  readonly #locks = new KeyedLock()
+  readonly #locks = new KeyedLock('network')
   readonly #ports = new HostPorts()
   /** Attached by this process: valid whatever `gc` is told. */
   readonly #added = new Set<string>()

@@ -5,6 +5,7 @@ import { monotonicMs } from '@coracle/base/clock'
 import { isErrno } from '@coracle/base/errno'
 import { CodedError, codeOf, explain, precondition } from '@coracle/base/errors'
 import { isObject, type JsonObject, parseJson } from '@coracle/base/parse-json'
+import { stage } from '@coracle/base/stages'
 import type { Processes, RunResult } from '@coracle/host'
 import { parsePluginType } from './conflist.ts'
 import { type CniCommand, CniError, codeOfPluginError, oneLine, type PluginError } from './errors.ts'
@@ -43,16 +44,18 @@ export function createPluginRunner(pluginDirs: readonly string[], processes: Pic
     run: async (call, signal) => {
       const startedMs = monotonicMs()
       try {
-        const result = await processes.run({
-          argv: [find(call.plugin)],
-          env: { PATH: searchPath, ...call.env, CNI_COMMAND: call.command, CNI_PATH: pluginDirs.join(':') },
-          stdin: JSON.stringify(call.config),
-          timeoutMs: Math.max(1, Math.ceil(call.deadlineMs - startedMs)),
-          maxOutputBytes,
-          signal,
+        return await stage([`CNI ${call.command}`, `plugin ${call.plugin}`], async () => {
+          const result = await processes.run({
+            argv: [find(call.plugin)],
+            env: { PATH: searchPath, ...call.env, CNI_COMMAND: call.command, CNI_PATH: pluginDirs.join(':') },
+            stdin: JSON.stringify(call.config),
+            timeoutMs: Math.max(1, Math.ceil(call.deadlineMs - startedMs)),
+            maxOutputBytes,
+            signal,
+          })
+          if (result.exitCode === 0) return checkedOutput(call, result)
+          throw failure(call, result)
         })
-        if (result.exitCode === 0) return checkedOutput(call, result)
-        throw failure(call, result)
       } catch (err) {
         if (err instanceof CniError) throw err
         throw interrupted(call, { err, signal, startedMs })

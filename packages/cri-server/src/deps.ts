@@ -1,3 +1,4 @@
+import type { StageHistory } from '@coracle/base/stage-history'
 import type { Host } from '@coracle/host'
 import type { Images, PullProgress } from '@coracle/image'
 import type { Events, Services, StatsReader } from '@coracle/lifecycle'
@@ -19,6 +20,8 @@ export interface RouteDeps {
   /** The effective configuration as JSON, for verbose status. */
   readonly config: () => string
   readonly progress: Progress
+  /** What has ended lately and was slow or failed. */
+  readonly history: Pick<StageHistory, 'past'>
   readonly streaming: Streaming
 }
 

@@ -7,12 +7,14 @@ import { logger } from '@coracle/base/log'
 import { ImageService, RuntimeService } from '@coracle/cri-api'
 import { Isolation } from '@coracle/cri-api/isolation'
 import { Progress } from '@coracle/cri-api/progress'
+import { Why } from '@coracle/cri-api/why'
 import { Server, ServerCredentials } from '@grpc/grpc-js'
 import type { RouteDeps } from './deps.ts'
 import { isolationRoutes } from './isolation.ts'
 import { progressRoutes } from './progress.ts'
 import { imageRoutes, runtimeRoutes } from './routes.ts'
 import { grpcService } from './service.ts'
+import { whyRoutes } from './why.ts'
 
 const log = logger('cri')
 
@@ -49,6 +51,7 @@ export async function listen(socketPath: string, deps: RouteDeps): Promise<CriSe
   for (const { definition, implementation } of [
     grpcService(Progress, progressRoutes(deps.progress)),
     grpcService(Isolation, isolationRoutes(deps)),
+    grpcService(Why, whyRoutes(deps)),
   ]) {
     server.addService(definition, implementation)
   }

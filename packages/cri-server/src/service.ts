@@ -2,8 +2,9 @@
 
 import type { EventEmitter } from 'node:events'
 import type { DescMethod, DescService, Message, MessageInitShape, MessageShape } from '@bufbuild/protobuf'
-import { CodedError } from '@coracle/base/errors'
 import { logger, withRequestId } from '@coracle/base/log'
+import { abortable } from '@coracle/base/signals'
+import { beginStage, inStage, type Stage } from '@coracle/base/stages'
 import { create, fromBinary, toBinary } from '@coracle/cri-api/protobuf'
 import {
   type handleServerStreamingCall,
@@ -14,6 +15,7 @@ import {
   status,
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js'
+import { answerBeforeMs, cutShort, subjectOf } from './call-stage.ts'
 import { recordCall } from './call-statistics.ts'
 import { Encoded } from './encoded.ts'
 import { toGrpc, unimplemented } from './errors.ts'
@@ -23,6 +25,8 @@ export interface CallContext {
   /** Aborts when the caller cancels, leaves, or its deadline passes. */
   readonly signal: AbortSignal
   readonly apiVersion: 'v1' | 'v1alpha2'
+  /** The call itself, among what is under way. */
+  readonly stage: Stage
 }
 
 export type Handler<M extends DescMethod> = M extends { methodKind: 'server_streaming' }
@@ -40,9 +44,13 @@ type AnyHandler = (request: Message, call: CallContext) => unknown
 const log = logger('cri')
 
 /** RPCs that a kubelet sends all the time; logged at debug level unless they fail. */
-const frequent = /^(List|Stream|Status$|Version$|PodSandboxStatus|ContainerStatus|ImageStatus|ImageFsInfo|ExecSync|.*Stats)/
+const frequent =
+  /^(List|Stream|Status$|Version$|PodSandboxStatus|ContainerStatus|ImageStatus|ImageFsInfo|ExecSync|Explain$|.*Stats)/
 
 let serial = 0
+
+/** What a timer of the platform takes; a longer one would fire at once. */
+const longestTimerMs = 2 ** 31 - 1
 
 /** A definition and implementation that grpc-js takes, serving `service` under the package name `typeName` says. */
 export function grpcService<S extends DescService>(service: S, handlers: Handlers<S>, typeName = service.typeName) {
@@ -76,23 +84,31 @@ function encode(method: DescMethod, response: object): Buffer {
 
 type AnyCall = ServerUnaryCall<Message, object> | ServerWritableStream<Message, object>
 
-function signalOf(call: AnyCall): AbortSignal {
+interface Running extends Disposable {
+  readonly signal: AbortSignal
+  readonly stage: Stage
+}
+
+/** From here on the call is under way: known to those who ask, and cut short in time for an answer that its caller still hears. */
+function begin(method: DescMethod, call: AnyCall): Running {
+  const [traceparent] = call.metadata.get('traceparent')
+  const stage = beginStage([method.name, ''], {
+    subject: subjectOf(call.request),
+    owner: `${method.name} (request r${++serial})`,
+    traceparent: typeof traceparent === 'string' ? traceparent : undefined,
+  })
   const controller = new AbortController()
-  const emitter: EventEmitter = call
-  const onCancelled = () => {
-    const deadline = call.getDeadline()
-    const at = deadline instanceof Date ? deadline.getTime() : deadline
-    const passed = at <= Date.now() + 5
-    controller.abort(
-      passed
-        ? new CodedError('deadline_exceeded', 'the deadline of the call has passed')
-        : new CodedError('canceled', 'the caller left'),
-    )
-  }
+  const deadline = call.getDeadline()
+  const at = deadline instanceof Date ? deadline.getTime() : deadline
+  const timeMs = at - Date.now()
+  const onCancelled = () => controller.abort(cutShort(stage, at <= Date.now() + 5 ? timeMs : undefined))
+  const timer = Number.isFinite(timeMs)
+    ? setTimeout(() => controller.abort(cutShort(stage, timeMs)), Math.min(timeMs - answerBeforeMs(timeMs), longestTimerMs))
+    : undefined
   // It may have left while its request was still being read.
   if (call.cancelled) onCancelled()
-  else emitter.once('cancelled', onCancelled)
-  return controller.signal
+  else (call as EventEmitter).once('cancelled', onCancelled)
+  return { signal: controller.signal, stage, [Symbol.dispose]: () => clearTimeout(timer) }
 }
 
 function unaryCall(
@@ -101,17 +117,20 @@ function unaryCall(
   apiVersion: CallContext['apiVersion'],
 ): handleUnaryCall<Message, object> {
   return (call, callback) => {
-    const signal = signalOf(call)
-    const start = performance.now()
-    withRequestId(`r${++serial}`, async () => {
+    const running = begin(method, call)
+    const { signal, stage } = running
+    const work = async () => handler(call.request, { signal, apiVersion, stage })
+    withRequestId(`r${serial}`, async () => {
+      using _running = running
       try {
-        const response = (await handler(call.request, { signal, apiVersion })) as object
+        // Work that does not hear of the end of its caller's time goes on without it.
+        const response = (await abortable(inStage(stage, work), signal)) as object
         callback(null, response)
-        finished(method, call.request, start)
+        finished(method, call.request, stage)
       } catch (err) {
         const failure = toGrpc(err, signal)
         callback(failure)
-        finished(method, call.request, start, failure)
+        finished(method, call.request, stage, failure)
       }
     })
   }
@@ -123,22 +142,26 @@ function streamingCall(
   apiVersion: CallContext['apiVersion'],
 ): handleServerStreamingCall<Message, object> {
   return (call) => {
-    const signal = signalOf(call)
-    const start = performance.now()
-    withRequestId(`r${++serial}`, async () => {
+    const running = begin(method, call)
+    const { signal, stage } = running
+    const stream = async () => {
+      // An unimplemented method rejects instead of iterating.
+      const responses = (await handler(call.request, { signal, apiVersion, stage })) as AsyncIterable<object>
+      for await (const response of responses) {
+        signal.throwIfAborted()
+        if (!call.write(response)) await drained(call, signal)
+      }
+      call.end()
+    }
+    withRequestId(`r${serial}`, async () => {
+      using _running = running
       try {
-        // An unimplemented method rejects instead of iterating.
-        const responses = (await handler(call.request, { signal, apiVersion })) as AsyncIterable<object>
-        for await (const response of responses) {
-          signal.throwIfAborted()
-          if (!call.write(response)) await drained(call, signal)
-        }
-        call.end()
-        finished(method, call.request, start)
+        await inStage(stage, stream)
+        finished(method, call.request, stage)
       } catch (err) {
         const failure = toGrpc(err, signal)
         call.emit('error', failure)
-        finished(method, call.request, start, failure)
+        finished(method, call.request, stage, failure)
       }
     })
   }
@@ -158,11 +181,13 @@ function drained(call: EventEmitter, signal: AbortSignal): Promise<void> {
   return promise
 }
 
-function finished(method: DescMethod, request: Message, start: number, failure?: { code: status; details: string }): void {
-  recordCall(method.name, status[failure?.code ?? status.OK], (performance.now() - start) / 1000)
+function finished(method: DescMethod, request: Message, stage: Stage, failure?: { code: status; details: string }): void {
+  stage.end(failure?.details)
+  const ms = performance.now() - stage.startedMs
+  recordCall(method.name, status[failure?.code ?? status.OK], ms / 1000)
   const fields = {
     rpc: method.name,
-    ms: Math.round((performance.now() - start) * 100) / 100,
+    ms: Math.round(ms * 100) / 100,
     code: status[failure?.code ?? status.OK],
     ...summarise(request),
   }

@@ -5,6 +5,7 @@ import { precondition } from '@coracle/base/errors'
 import { KeyedLock } from '@coracle/base/keyed-lock'
 import { logger } from '@coracle/base/log'
 import { SingleFlight } from '@coracle/base/single-flight'
+import { StageHistory } from '@coracle/base/stage-history'
 import { type Cni, createCni } from '@coracle/cni'
 import { callStatistics, containerConfigCodec, createProgress, listen, podConfigCodec, type RouteDeps } from '@coracle/cri-server'
 import { createHost, devicesAt, type Host, hostDevices, readHostFacts } from '@coracle/host'
@@ -52,6 +53,7 @@ export async function startDaemon(options: StartOptions): Promise<Daemon> {
   const { config } = options
   await using made = new AsyncDisposableStack()
   const shutdown = new AbortController()
+  const history = made.use(new StageHistory())
   makeDirectories(config)
   const host = createHost()
   for (const directory of [config.root, config.state]) made.use(lockDirectory(directory, host.processes))
@@ -93,11 +95,11 @@ export async function startDaemon(options: StartOptions): Promise<Daemon> {
       mountOptions: new Set(runtimes.features.get(handler)?.mountOptions),
     }),
     settings: settingsOf(config, defaultRuntime),
-    podLocks: new KeyedLock(),
-    containerLocks: new KeyedLock(),
-    podFlights: new SingleFlight(),
-    containerFlights: new SingleFlight(),
-    startFlights: new SingleFlight(),
+    podLocks: new KeyedLock('pod'),
+    containerLocks: new KeyedLock('container'),
+    podFlights: new SingleFlight('run pod'),
+    containerFlights: new SingleFlight('create container'),
+    startFlights: new SingleFlight('start container'),
     stops: new Map(),
     exits: new Map(),
     afterExit: new Map(),
@@ -110,7 +112,7 @@ export async function startDaemon(options: StartOptions): Promise<Daemon> {
   if (config.metricsPort !== undefined) {
     made.use(await serveMetrics(config.metricsPort, createOwnMetrics(services, callStatistics, options.version)))
   }
-  const server = await listen(config.socket, routeDeps(options, { services, runtimes, streaming }))
+  const server = await listen(config.socket, routeDeps(options, { services, runtimes, streaming, history }))
   log.info('ready', {
     version: options.version,
     pods: pods.size,
@@ -185,10 +187,12 @@ function settingsOf(config: Config, defaultRuntime: string): Services['settings'
 
 function routeDeps(
   { config, version, describe }: StartOptions,
-  { services, runtimes, streaming }: { services: Services; runtimes: RuntimeTable; streaming: Streaming },
+  parts: { services: Services; runtimes: RuntimeTable; streaming: Streaming; history: StageHistory },
 ): RouteDeps {
+  const { services, runtimes, streaming, history } = parts
   return {
     services,
+    history,
     streaming,
     stats: createStatsReader(services),
     events: createEvents(services),

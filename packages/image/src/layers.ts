@@ -8,6 +8,7 @@ import { codeOf } from '@coracle/base/errors'
 import { Limiter } from '@coracle/base/limiter'
 import { logger } from '@coracle/base/log'
 import { SingleFlight } from '@coracle/base/single-flight'
+import { type Stage, stage } from '@coracle/base/stages'
 import type { DiffId } from '@coracle/oci-spec/digest'
 import type { Descriptor } from '@coracle/oci-spec/image'
 import type { LayerProgress } from './images.ts'
@@ -39,13 +40,13 @@ export interface LayersDeps {
 
 export class Layers {
   readonly #deps: LayersDeps
-  readonly #flights = new SingleFlight<void>()
+  readonly #flights = new SingleFlight<void>('layer')
   readonly #downloads: Limiter
   readonly #listeners = new Map<string, Set<LayerRequest['onProgress']>>()
 
   constructor(deps: LayersDeps) {
     this.#deps = deps
-    this.#downloads = new Limiter(deps.settings.maxDownloads)
+    this.#downloads = new Limiter(deps.settings.maxDownloads, 'download slot')
   }
 
   /** Resolves when the layer is in the store, durably. */
@@ -86,15 +87,24 @@ export class Layers {
   }
 
   #make(request: LayerRequest, signal: AbortSignal): Promise<void> {
-    return request.perImage.run(signal, () => this.#downloads.run(signal, () => this.#unpack(request, signal)))
+    const { blob, source } = request
+    const hosts = source.endpoints.map(({ host }) => host).join(' or ')
+    return request.perImage.run(signal, () =>
+      this.#downloads.run(signal, () =>
+        stage(['registry', `${hosts} layer ${blob.digest}`], (own) => this.#unpack(request, own, signal)),
+      ),
+    )
   }
 
-  async #unpack(request: LayerRequest, signal: AbortSignal): Promise<void> {
+  async #unpack(request: LayerRequest, own: Stage, signal: AbortSignal): Promise<void> {
     const { store, pool, settings } = this.#deps
     const directory = randomBytes(8).toString('hex')
     const path = join(store.layout.staging, directory)
     mkdirSync(path, { mode: 0o755 })
     this.#tell(request.diffId, 'downloading', 0)
+    let downloaded = 0
+    const { size } = request.blob
+    own.detail = () => (downloaded < size ? `${downloaded} of ${size} bytes came` : 'all bytes came, being unpacked')
     const handle = pool.unpack(
       {
         directory,
@@ -106,14 +116,17 @@ export class Layers {
       },
       {
         signal,
-        onProgress: (bytes) => this.#tell(request.diffId, bytes < request.blob.size ? 'downloading' : 'unpacking', bytes),
+        onProgress: (bytes) => {
+          downloaded = bytes
+          this.#tell(request.diffId, bytes < request.blob.size ? 'downloading' : 'unpacking', bytes)
+        },
       },
     )
     try {
       const layer = await handle.result
       if (layer.warnings.length > 0)
         log.warn('layer unpacked with warnings', { diffId: request.diffId, warnings: layer.warnings })
-      await store.sync()
+      await stage(['sync', 'layer to disk'], () => store.sync())
       signal.throwIfAborted()
       await publishLayer(store, path, { key: request.diffId, blob: request.blob, layer })
     } catch (err) {

@@ -26,7 +26,7 @@ export class Puller {
   readonly #deps: LayersDeps
   readonly #registries: () => RegistriesConfig
   readonly #layers: Layers
-  readonly #flights = new SingleFlight<ImageId>()
+  readonly #flights = new SingleFlight<ImageId>('pull image')
   readonly #progress = new Map<string, Set<(progress: PullProgress) => void>>()
 
   constructor(deps: LayersDeps, registries: () => RegistriesConfig) {
@@ -91,7 +91,7 @@ export class Puller {
     using _lease = leaseLayers(store, config.diffIds)
     const layerSource = client.handOn()
     const progress = progressOf(manifest.layers, pull.tell)
-    const perImage = new Limiter(settings.maxDownloadsPerImage)
+    const perImage = new Limiter(settings.maxDownloadsPerImage, 'download slot of the image')
     const stop = new AbortController()
     const signal = AbortSignal.any([pull.signal, stop.signal])
     // The largest first: a small one is the better last. Equal layers are one.

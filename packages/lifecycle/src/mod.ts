@@ -20,3 +20,4 @@ export { type ContainerMetrics, type PodMetrics, podMetrics } from './stats/metr
 export { type ContainerUse, createStatsReader, type PodUse, type StatsReader } from './stats/stats.ts'
 export { type Database, openDatabase } from './store/database.ts'
 export { type Codec, Records } from './store/records.ts'
+export { type Explanation, explainWhy, type Thing } from './why.ts'

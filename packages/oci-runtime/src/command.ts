@@ -1,4 +1,5 @@
 // The runtime's command line.
+import { stage } from '@coracle/base/stages'
 import type { RunResult } from '@coracle/host'
 import type { RuntimeContext } from './context.ts'
 import { cleanWords, OciRuntimeError } from './words.ts'
@@ -26,11 +27,13 @@ export async function command(ctx: RuntimeContext, request: CommandRequest): Pro
 
 /** As `command`, but a failure is a result. */
 export function tryCommand(ctx: RuntimeContext, request: CommandRequest): Promise<RunResult> {
-  return ctx.deps.processes.run({
-    argv: [ctx.program, ...globalArguments(ctx), ...request.args],
-    env: ctx.env,
-    timeoutMs: request.timeoutMs,
-    signal: request.signal,
-    maxOutputBytes: request.maxOutputBytes ?? 64 * 1024,
-  })
+  return stage([`OCI ${request.args[0] ?? ''}`, `runtime ${ctx.handler} (${ctx.program})`], () =>
+    ctx.deps.processes.run({
+      argv: [ctx.program, ...globalArguments(ctx), ...request.args],
+      env: ctx.env,
+      timeoutMs: request.timeoutMs,
+      signal: request.signal,
+      maxOutputBytes: request.maxOutputBytes ?? 64 * 1024,
+    }),
+  )
 }

@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { failed, precondition } from '@coracle/base/errors'
+import { stage } from '@coracle/base/stages'
 import { cgroupOf } from './cgroup-path.ts'
 import type { RuntimeContext } from './context.ts'
 import { bounded } from './deadline.ts'
@@ -23,7 +24,9 @@ export async function create(
   const log = prepare(ctx, request)
   const limit = { signal, ms: ctx.timeouts.createMs, what: `${ctx.program} create` }
   try {
-    return await bounded(limit, (until) => underMonitor(ctx, request, { action, log, signal: until }))
+    return await stage(['OCI create', `runtime ${ctx.handler} (${ctx.program})`], () =>
+      bounded(limit, (until) => underMonitor(ctx, request, { action, log, signal: until })),
+    )
   } catch (err) {
     await undo(ctx, request)
     throw err instanceof Error && err.message.startsWith(action) ? err : failed(action, err)

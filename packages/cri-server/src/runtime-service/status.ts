@@ -2,6 +2,10 @@ import type { RuntimeService } from '@coracle/cri-api'
 import { cdiInfo } from '../cdi-info.ts'
 import type { RouteDeps } from '../deps.ts'
 import type { Handler } from '../service.ts'
+import { underWay } from '../why.ts'
+
+/** Work younger than this is not worth a word. */
+const slowMs = 1000
 
 /** From memory: polled every five seconds, it must not wait for anything. */
 export function status(deps: RouteDeps): Handler<(typeof RuntimeService)['method']['status']> {
@@ -19,10 +23,17 @@ export function status(deps: RouteDeps): Handler<(typeof RuntimeService)['method
       },
       runtimeHandlers: runtimeHandlers(deps),
       features: { supplementalGroupsPolicy: true, userNamespacesHostNetwork: false, mountOptions: true },
-      info: verbose ? { config: deps.config(), state: stateOf(deps), cdi: cdiInfo(deps.services.cdi) } : {},
+      info: verbose ? infoOf(deps) : {},
     }
   }
 }
+
+const infoOf = (deps: RouteDeps) => ({
+  config: deps.config(),
+  state: stateOf(deps),
+  cdi: cdiInfo(deps.services.cdi),
+  underWay: JSON.stringify(underWay(slowMs)),
+})
 
 function runtimeHandlers(deps: RouteDeps) {
   const features = deps.features()

@@ -1,6 +1,7 @@
 // A client for one repository on one or more endpoints: authorization, retries, and the next endpoint when one cannot help.
 import { monotonicMs } from '@coracle/base/clock'
 import { delay } from '@coracle/base/signals'
+import { noteFailedPart, stage } from '@coracle/base/stages'
 import type { Credentials } from '../images.ts'
 import { type AuthDeps, answerChallenge, basicPair } from './auth.ts'
 import type { Endpoint, RegistriesConfig } from './endpoints.ts'
@@ -165,6 +166,7 @@ export function createRegistryClient(source: RegistrySource, parts: ClientParts 
         if (tries >= triesFor(status)) throw failure
         pause = retryAfterMs(response.headers['retry-after']) ?? pause
         if (monotonicMs() - startedAt + pause > maxWaitMs) throw failure
+        noteFailedPart(['registry', `${endpoint.host} ${request.path}`], failure)
       } catch (err) {
         // A connection kept alive may die just when it is used again.
         if (!isReset(err) || tries >= triesFor(500)) throw err
@@ -196,9 +198,11 @@ export function createRegistryClient(source: RegistrySource, parts: ClientParts 
     for (const endpoint of wanted) {
       if (endpoint.isPlainTwin === true && !isTlsTrouble(failures.at(-1))) continue
       try {
-        const answer = { response: await persistent(endpoint, request), endpoint }
-        if (endpoint.isPlainTwin === true) settleFor(endpoint)
-        return await use(answer)
+        return await stage(['registry', `${endpoint.host} ${request.path}`], async () => {
+          const answer = { response: await persistent(endpoint, request), endpoint }
+          if (endpoint.isPlainTwin === true) settleFor(endpoint)
+          return await use(answer)
+        })
       } catch (err) {
         request.signal.throwIfAborted()
         if (!(err instanceof RegistryError)) throw err

@@ -5,6 +5,7 @@ import { CodedError, failed, invalid, notFound, precondition } from '@coracle/ba
 import { failpoint } from '@coracle/base/failpoint'
 import { type ContainerId, newContainerId, quote } from '@coracle/base/ids'
 import { logger } from '@coracle/base/log'
+import { noteSubject } from '@coracle/base/stages'
 import { createSpec, resolveStopSignal, stopSignalWarning, validateContainerConfig } from '@coracle/container-spec'
 import type { ContainerConfig } from '@coracle/cri-api'
 import type { Image } from '@coracle/image'
@@ -68,6 +69,7 @@ async function makeContainer(services: Services, pod: Pod, request: CreateContai
   const image = requireImage(services, config)
   const logPath = logPathOf(pod, config)
   const id = newContainerId()
+  noteSubject({ containerId: id, container: config.metadata?.name ?? '', podId: pod.id })
   // The record comes in the same turn as the look for an existing one: two requests with one key must not pass each other.
   services.containers.put({
     id,

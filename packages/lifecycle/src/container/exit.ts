@@ -2,6 +2,7 @@ import { precondition } from '@coracle/base/errors'
 import { failpoint } from '@coracle/base/failpoint'
 import type { ContainerId } from '@coracle/base/ids'
 import { logger } from '@coracle/base/log'
+import { stage } from '@coracle/base/stages'
 import type { Exit } from '@coracle/oci-runtime'
 import { runtimeOf } from '../handlers.ts'
 import { containerPaths } from '../layout.ts'
@@ -68,7 +69,7 @@ export function forgetWatch(services: Services, id: ContainerId): void {
 /** Gives back what an ended container holds, but for its writable layer. Removal waits for it and repeats what failed. */
 export function cleanUpAfterExit(services: Services, container: Container): void {
   const { id } = container
-  const work = (async () => {
+  const cleanUp = async () => {
     try {
       await runtimeOf(services, container).delete(containerPaths(services.settings, id))
       await services.images.unmountRootfs(id)
@@ -76,7 +77,8 @@ export function cleanUpAfterExit(services: Services, container: Container): void
     } catch (err) {
       log.warn('cleaning up after an exit failed; removal will repeat it', { containerId: id, error: err })
     }
-  })()
+  }
+  const work = stage(['clean up container', ''], cleanUp, { subject: { containerId: id, podId: container.podId } })
   services.afterExit.set(id, work)
   void work.then(() => {
     if (services.afterExit.get(id) === work) services.afterExit.delete(id)

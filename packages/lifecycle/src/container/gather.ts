@@ -3,6 +3,7 @@ import { mkdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { invalid, notFound } from '@coracle/base/errors'
 import { quote } from '@coracle/base/ids'
+import { stage } from '@coracle/base/stages'
 import { localhostSeccomp, planVolumes, type SpecInput, seccompMaxBytes } from '@coracle/container-spec'
 import type { ContainerConfig } from '@coracle/cri-api'
 import type { Image } from '@coracle/image'
@@ -28,7 +29,7 @@ export async function gatherInput(
   const image = services.images.find(container.imageId)
   if (image === undefined) throw notFound(`image ${container.imageId} is not present: pull it first`)
   const [rootfs, sources] = await Promise.all([
-    services.images.createRootfs({ key: id, image: image.id }, services.shutdown),
+    stage(['root file system', ''], () => services.images.createRootfs({ key: id, image: image.id }, services.shutdown)),
     lookAtSources(services, config),
   ])
   const handler = services.handlerSettings(pod.runtime)
@@ -50,7 +51,7 @@ export async function gatherInput(
     allowedAnnotations: handler.allowedAnnotations,
     mountOptions: handler.mountOptions,
     volumes: makeVolumes(services, container, image),
-    imageMounts: await mountImageVolumes(services, id, config),
+    imageMounts: await stage(['image volumes', ''], () => mountImageVolumes(services, id, config)),
     unsetSeccomp: services.settings.unsetSeccomp,
     compiledSeccomp: isCrun(services, pod),
   }

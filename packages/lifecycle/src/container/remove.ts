@@ -3,6 +3,7 @@ import { explain, failed } from '@coracle/base/errors'
 import { failpoint } from '@coracle/base/failpoint'
 import { logger } from '@coracle/base/log'
 import { cleanupSignal } from '@coracle/base/signals'
+import { stage } from '@coracle/base/stages'
 import { runtimeOf } from '../handlers.ts'
 import { containerPaths, volumesDirectory } from '../layout.ts'
 import { type Container, isLive } from '../model/container.ts'
@@ -33,13 +34,17 @@ async function releaseContainer(services: Services, container: Container): Promi
   const { id } = container
   const paths = containerPaths(services.settings, id)
   const cleaned = services.afterExit.get(id)
-  if (cleaned !== undefined) await cleaned
+  if (cleaned !== undefined) await stage(['cleanup', 'after the exit'], () => cleaned)
   await runtimeOf(services, container).delete(paths)
   await failpoint('container.release')
-  await services.images.removeRootfs(id)
-  await removeImageVolumes(services, id)
-  await services.host.paths.removeTree(volumesDirectory(services.settings, id))
-  await services.host.paths.removeTree(paths.bundle)
+  await stage(['unmount', 'root file system and image volumes'], async () => {
+    await services.images.removeRootfs(id)
+    await removeImageVolumes(services, id)
+  })
+  await stage(['remove files', paths.bundle], async () => {
+    await services.host.paths.removeTree(volumesDirectory(services.settings, id))
+    await services.host.paths.removeTree(paths.bundle)
+  })
   await failpoint('container.forget')
   services.containers.delete(id)
   forgetWatch(services, id)

@@ -1,4 +1,5 @@
 // Mount sources: paths of a pod, which may lie on a dead server. Only killable processes look at them.
+import { stage } from '@coracle/base/stages'
 import { hostPathsOf, type SourceFacts } from '@coracle/container-spec'
 import type { ContainerConfig } from '@coracle/cri-api'
 import type { Services } from '../services.ts'
@@ -9,9 +10,10 @@ export async function lookAtSources(services: Services, config: ContainerConfig)
   if (wanted.length === 0) return new Map()
   const { probeTimeoutMs } = services.settings
   const { paths } = services.host
-  const found = await paths.probe(wanted, probeTimeoutMs, services.shutdown)
+  const found = await stage(['mount source', wanted.join(', ')], () => paths.probe(wanted, probeTimeoutMs, services.shutdown))
   for (const { path, type } of found) {
-    if (type === undefined) await paths.makeDirectory(path, probeTimeoutMs, services.shutdown)
+    if (type !== undefined) continue
+    await stage(['mount source', `${path}, to be made`], () => paths.makeDirectory(path, probeTimeoutMs, services.shutdown))
   }
   const propagation = await lookAtPropagation(services, config)
   return new Map(

@@ -3,6 +3,7 @@ import { CodedError, explain, precondition } from '@coracle/base/errors'
 import { failpoint } from '@coracle/base/failpoint'
 import type { ContainerId } from '@coracle/base/ids'
 import { abortable } from '@coracle/base/signals'
+import { noteSubject } from '@coracle/base/stages'
 import { runtimeOf } from '../handlers.ts'
 import { containerPaths } from '../layout.ts'
 import { type CreatedContainer, isCreated } from '../model/container.ts'
@@ -24,6 +25,7 @@ export async function startContainer(services: Services, id: string, signal: Abo
 }
 
 async function startOnce(services: Services, id: ContainerId, signal: AbortSignal): Promise<void> {
+  noteSubject({ containerId: id })
   using _lock = await services.containerLocks.lock(id, signal)
   const container = services.containers.get(id)
   if (!isCreated(container)) {

@@ -1,8 +1,9 @@
 import { monotonicMs } from '@coracle/base/clock'
-import { CodedError } from '@coracle/base/errors'
+import { CodedError, explain } from '@coracle/base/errors'
 import { failpoint } from '@coracle/base/failpoint'
 import { logger } from '@coracle/base/log'
 import { abortable, delay } from '@coracle/base/signals'
+import { beginStage, inStage, type Stage, stage } from '@coracle/base/stages'
 import { runtimeOf } from '../handlers.ts'
 import { containerPaths } from '../layout.ts'
 import { type Container, isLive, isRunning } from '../model/container.ts'
@@ -19,6 +20,7 @@ const killPatienceMs = 120_000
 /** One container being stopped; a later request may shorten the grace, never lengthen it. */
 export interface StopOperation {
   readonly done: Promise<void>
+  readonly stage: Stage
   /** Whether SIGKILL was sent: from then on nothing new may be started inside. */
   isKilling(): boolean
   shorten(graceMs: number): void
@@ -48,7 +50,7 @@ export function stopLive(services: Services, container: Container, graceMs: numb
   const running = services.stops.get(container.id)
   if (running !== undefined) {
     running.shorten(graceMs)
-    return running.done
+    return stage(['shared work', 'stop container'], () => running.done, { waitsFor: () => running.stage })
   }
   const operation = startStop(services, container, graceMs)
   services.stops.set(container.id, operation)
@@ -96,14 +98,23 @@ function startStop(services: Services, container: Container, graceMs: number): S
       const sent = sendStopSignal(services, container, () => over || deadline <= monotonicMs()).catch((err: unknown) =>
         log.warn('stop signal failed; waiting for the grace to pass', { containerId: container.id, error: err }),
       )
-      if (await grace(ended)) return
+      const left = () => `${Math.max(0, Math.ceil((deadline - monotonicMs()) / 1000))} s left before it is killed`
+      if (await stage(['grace period', 'after the stop signal'], () => grace(ended), { detail: left })) return
       await sent
     }
     killing = true
-    await killUntilGone(() => runtime.kill(paths, SIGKILL, true), waiter.promise, container.id)
+    const kill = () => runtime.kill(paths, SIGKILL, true)
+    await stage(['kill', 'its processes, until all are gone'], () => killUntilGone(kill, waiter.promise, container.id))
   }
+  const own = beginStage(['stop container', container.id], { subject: { containerId: container.id, podId: container.podId } })
+  const done = inStage(own, run)
+  done.then(
+    () => own.end(undefined),
+    (err: unknown) => own.end(explain(err)),
+  )
   return {
-    done: run(),
+    done,
+    stage: own,
     isKilling: () => killing,
     shorten: (ms) => {
       deadline = Math.min(deadline, monotonicMs() + ms)

@@ -1,5 +1,6 @@
 import { CodedError, failed, precondition } from '@coracle/base/errors'
 import { timeoutError } from '@coracle/base/signals'
+import { stage } from '@coracle/base/stages'
 import { execProcess } from '@coracle/container-spec'
 import type { ExecSession } from '@coracle/oci-runtime'
 import { endedMeanwhile } from '../container/ended.ts'
@@ -48,12 +49,12 @@ export async function execSync(services: Services, request: ExecSyncRequest, sig
   const stop = timeout === undefined ? signal : AbortSignal.any([signal, timeout])
   const title = `exec ${JSON.stringify(request.argv[0] ?? '')} in container ${container.id}`
   try {
-    const session = await runtimeOf(services, container).exec(
-      containerPaths(services.settings, container.id),
-      { process: execProcess(container.made.process, { args: request.argv, terminal: false }), stdin: false },
-      stop,
+    const process = execProcess(container.made.process, { args: request.argv, terminal: false })
+    const runtime = runtimeOf(services, container)
+    const session = await stage(['OCI exec', `runtime ${runtime.handler} (${runtime.program})`], () =>
+      runtime.exec(containerPaths(services.settings, container.id), { process, stdin: false }, stop),
     )
-    return await collect(session, stop)
+    return await stage(['command', request.argv[0] ?? ''], () => collect(session, stop))
   } catch (err) {
     if (timeout?.aborted && !signal.aborted)
       throw new CodedError('deadline_exceeded', title, { cause: timeoutError('command', request.timeoutMs) })

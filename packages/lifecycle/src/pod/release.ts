@@ -1,6 +1,7 @@
 import { explain } from '@coracle/base/errors'
 import { failpoint } from '@coracle/base/failpoint'
 import { logger } from '@coracle/base/log'
+import { stage } from '@coracle/base/stages'
 import { killContainers } from '../container/stop.ts'
 import { runtimeOf } from '../handlers.ts'
 import { podLayout } from '../layout.ts'
@@ -34,12 +35,14 @@ export async function releasePod(services: Services, id: string): Promise<Pod> {
   }
   await failpoint('pod.release.local')
   if (pod.held.namespaces || pod.held.shm) {
-    await services.host.namespaces.unpin(layout.namespaces)
-    if (pod.held.shm) await services.host.mounts.unmount(layout.shm)
+    await stage(['unmount', 'namespaces and shared memory'], async () => {
+      await services.host.namespaces.unpin(layout.namespaces)
+      if (pod.held.shm) await services.host.mounts.unmount(layout.shm)
+    })
     released({ namespaces: false, shm: false })
   }
   if (pod.held.cgroup) {
-    await removeParent(services, pod)
+    await stage(['remove cgroup', pod.cgroupParent], () => removeParent(services, pod))
     released({ cgroup: false })
   }
   return pod
@@ -47,7 +50,8 @@ export async function releasePod(services: Services, id: string): Promise<Pod> {
 
 /** Removes directory and record of a pod that holds nothing else any more. */
 export async function forgetPod(services: Services, pod: Pod): Promise<void> {
-  await services.host.paths.removeTree(podLayout(services.settings, pod.id).directory)
+  const { directory } = podLayout(services.settings, pod.id)
+  await stage(['remove files', directory], () => services.host.paths.removeTree(directory))
   await failpoint('pod.forget')
   services.pods.delete(pod.id)
 }

@@ -4,6 +4,7 @@ import { CodedError, failed } from '@coracle/base/errors'
 import { failpoint } from '@coracle/base/failpoint'
 import { newPodId, type PodId } from '@coracle/base/ids'
 import { cleanupSignal } from '@coracle/base/signals'
+import { noteSubject } from '@coracle/base/stages'
 import { checkSysctls, defaultSysctls, podHostname, validatePodConfig } from '@coracle/container-spec'
 import type { PodSandboxConfig } from '@coracle/cri-api'
 import { reuse, undoUnlessClaimed } from '../claim.ts'
@@ -48,10 +49,12 @@ export function claimPod(services: Services, id: PodId): void {
 async function makePod(services: Services, request: RunPodRequest): Promise<PodId> {
   const { config, handler, fingerprint } = request
   const title = `pod sandbox ${podTitle(config)}`
+  noteSubject({ pod: podTitle(config) })
   await clearBroken(services, request)
   const existing = reuse(services.pods.findByKey(podKey(config)), fingerprint, title)
   if (existing !== undefined) return existing.id
   const id = newPodId()
+  noteSubject({ podId: id })
   const { parent, ours } = cgroupParentOf(services, config, id)
   let pod = services.pods.put({
     id,
