@@ -34,6 +34,7 @@ const containerdLacks = {
   refuseBadReference: 'containerd 1.6 answers a bad image reference with code Unknown',
   socketMode: 'containerd sets the mode by its own configuration',
   parallelRemove: 'containerd 1.6 answers a removal in flight with an error',
+  podContainers: 'containerd 1.6 has no container statuses in PodSandboxStatus',
   parallelStop: 'containerd 1.6 deletes the network once for each of several stops, and one may fail',
   safeProcPaths: 'containerd 1.6 takes empty lists of masked and read-only paths as a wish for none',
   verboseJson: 'containerd 1.6 has a value in the info of Status that is not JSON',

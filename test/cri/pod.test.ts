@@ -186,6 +186,25 @@ criSuite('pods', (cri) => {
       for (const value of Object.values(info)) assert.doesNotThrow(() => JSON.parse(value))
     })
 
+    it(
+      'has the statuses of all containers, the newest first, as evented kubelets read them',
+      needs('podContainers'),
+      async () => {
+        await using pod = await cri.pod()
+        const ids: string[] = []
+        for (const attempt of [0, 1, 2]) {
+          const { id } = await pod.create({ metadata: { name: 'c', attempt } })
+          ids.unshift(id)
+        }
+        const { containersStatuses, timestamp } = await cri.runtime.podSandboxStatus({ podSandboxId: pod.id })
+        assert.deepEqual(
+          containersStatuses.map(({ id }) => id),
+          ids,
+        )
+        assert.ok(timestamp > (containersStatuses[0]?.createdAt ?? 0n))
+      },
+    )
+
     it('keeps id, metadata and time when the pod is stopped', async () => {
       await using pod = await cri.pod()
       const before = await pod.status()

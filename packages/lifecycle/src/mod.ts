@@ -8,7 +8,7 @@ export { createEvents, type Events, type PodEvent, type PodEventKind } from './e
 export { type ExecSyncRequest, type ExecSyncResult, execSync, requireRunning } from './exec/exec-sync.ts'
 export { requireAttachable, streamTarget } from './exec/stream-target.ts'
 export { type ContainerIsolation, containerIsolation } from './isolation.ts'
-export { type Container, type ContainerState, isContainerVisible } from './model/container.ts'
+export { type Container, type ContainerState, isContainerVisible, visibleContainersOf } from './model/container.ts'
 export { isPodVisible, isReady, type Pod, type PodState } from './model/pod.ts'
 export { removePod } from './pod/remove.ts'
 export { claimPod, type RunPodRequest, runPod } from './pod/run.ts'

@@ -1,7 +1,7 @@
 import { nowNs } from '@coracle/base/clock'
 import { notFound } from '@coracle/base/errors'
 import type { RuntimeService } from '@coracle/cri-api'
-import { claimPod, isContainerVisible, isPodVisible } from '@coracle/lifecycle'
+import { claimPod, isPodVisible, visibleContainersOf } from '@coracle/lifecycle'
 import { containerStatus } from '../convert/container.ts'
 import { podInfo, podStatus } from '../convert/pod.ts'
 import type { RouteDeps } from '../deps.ts'
@@ -14,9 +14,7 @@ export function podSandboxStatus(deps: RouteDeps): Handler<(typeof RuntimeServic
     const pod = services.pods.get(parseId('pod_sandbox_id', podSandboxId))
     if (!isPodVisible(pod)) throw notFound(`pod sandbox ${pod.id} does not exist`)
     claimPod(services, pod.id)
-    const containers = [...services.containers.all()].filter(
-      (container) => container.podId === pod.id && isContainerVisible(container),
-    )
+    const containers = visibleContainersOf(services.containers.all(), pod.id)
     return {
       status: podStatus(pod),
       info: verbose ? podInfo(pod) : {},

@@ -2,7 +2,7 @@
 import { nowNs } from '@coracle/base/clock'
 import { CodedError } from '@coracle/base/errors'
 import type { ContainerId, PodId } from '@coracle/base/ids'
-import { type Container, isContainerVisible } from '../model/container.ts'
+import { type Container, isContainerVisible, visibleContainersOf } from '../model/container.ts'
 import { isPodVisible, isReady, type Pod } from '../model/pod.ts'
 import type { Services } from '../services.ts'
 
@@ -14,7 +14,7 @@ export interface PodEvent {
   readonly kind: PodEventKind
   /** Greater than that of every event before. */
   readonly createdAt: bigint
-  /** The pod and all its containers right after the change. A deleted pod is told as it was. */
+  /** The pod and all its containers, the newest first, right after the change. A deleted pod is told as it was. */
   readonly pod: Pod | undefined
   readonly containers: readonly Container[]
 }
@@ -36,7 +36,7 @@ export function createEvents({ pods, containers }: Pick<Services, 'pods' | 'cont
   let isClosed = false
   const publish = (id: PodEvent['id'], kinds: readonly PodEventKind[], pod: Pod | undefined) => {
     if (subscribers.size === 0 || kinds.length === 0) return
-    const own = [...containers.all()].filter((container) => container.podId === pod?.id && isContainerVisible(container))
+    const own = visibleContainersOf(containers.all(), pod?.id)
     for (const kind of kinds) {
       const event: PodEvent = { id, kind, createdAt: nowNs(), pod, containers: own }
       for (const subscriber of subscribers) if (!subscriber.push(event)) subscribers.delete(subscriber)

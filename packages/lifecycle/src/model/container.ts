@@ -69,6 +69,15 @@ export const isCreated = (c: Container): c is CreatedContainer => c.state.kind =
 export const isRunning = (c: Container): c is RunningContainer => c.state.kind === 'running'
 /** Whether callers may see it: nothing half-made is ever listed. */
 export const isContainerVisible = (c: Container): boolean => c.state.kind !== 'creating'
+
+/**
+ * The containers of a pod that callers may see, the newest first: with its EventedPLEG gate kubelet takes the first status of a name
+ * for the latest attempt, and would go on making an attempt that exists.
+ */
+export function visibleContainersOf(containers: Iterable<Container>, podId: PodId | undefined): readonly Container[] {
+  const own = [...containers].filter((container) => container.podId === podId && isContainerVisible(container))
+  return own.sort((a, b) => (a.createdAt < b.createdAt ? 1 : -1))
+}
 /** Whether an OCI container may exist for it. */
 export const isLive = (c: Container): boolean => c.state.kind === 'created' || c.state.kind === 'running'
 
