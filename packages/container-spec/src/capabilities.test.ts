@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { host, secured } from '../test/sample-input.ts'
 import { throws } from '../test/throws.ts'
-import { capabilitySets, defaultCapabilities, knownCapabilities } from './capabilities.ts'
+import { capabilitySets, defaultCapabilities, knownCapabilities, setsOfUser } from './capabilities.ts'
 
 interface Wish {
   add?: string[]
@@ -26,6 +26,15 @@ describe('capabilities', () => {
       assert.deepEqual(sets(wish).inheritable, [])
       assert.deepEqual(sets(wish).ambient, [])
     }
+  })
+  test('where no kernel of Linux does it at execve: users other than root keep only ambient ones', () => {
+    const made = sets({ add: ['NET_ADMIN'], ambient: ['NET_ADMIN'] })
+    assert.deepEqual(setsOfUser(made, 0), made)
+    const users = setsOfUser(made, 1234)
+    assert.equal(short(users.effective), 'NET_ADMIN')
+    assert.deepEqual(users.permitted, users.effective)
+    assert.deepEqual(users.bounding, made.bounding)
+    assert.deepEqual(setsOfUser(sets({}), 1234).effective, [])
   })
   test('bounding, effective and permitted are the same', () => {
     const made = sets({ add: ['SYS_ADMIN'], drop: ['CHOWN'] })

@@ -60,6 +60,13 @@ export function capabilitySets(input: CapabilitiesInput): Capabilities {
   return { bounding: sets, effective: sets, permitted: sets, inheritable: raised, ambient: raised }
 }
 
+/**
+ * What execve(2) leaves of them to a user other than root (capabilities(7)). For runtimes whose own kernel does not do that: gVisor would run
+ * such a user with all of them in force.
+ */
+export const setsOfUser = (sets: Capabilities, uid: number): Capabilities =>
+  uid === 0 ? sets : { ...sets, effective: sets.ambient, permitted: sets.ambient }
+
 export const noCapabilities: Capabilities = { bounding: [], effective: [], permitted: [], inheritable: [], ambient: [] }
 
 function parseNames(where: string, names: readonly string[]): string[] {

@@ -85,6 +85,8 @@ export interface SpecInput {
   readonly defaultCapabilities?: readonly string[]
   /** When the request names no seccomp profile at all. Absent: `runtimeDefault`. */
   readonly unsetSeccomp?: 'runtimeDefault' | 'unconfined'
+  /** The handler's containers have a kernel of their own. Absent: no. */
+  readonly sandboxed?: boolean
   /** The handler's program is crun 1.7 or later, which takes the default profile's filter ready made. Absent: no. */
   readonly compiledSeccomp?: boolean
   /** Where the kernel has AppArmor: our own profile, and every loaded one. */

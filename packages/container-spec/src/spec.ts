@@ -4,7 +4,7 @@ import { CodedError } from '@coracle/base/errors'
 import type { Process, RuntimeSpec } from '@coracle/oci-spec/runtime-spec'
 import { specAnnotations } from './annotations.ts'
 import { apparmorProfile } from './apparmor.ts'
-import { capabilitySets, defaultCapabilities } from './capabilities.ts'
+import { capabilitySets, defaultCapabilities, setsOfUser } from './capabilities.ts'
 import { applyCdi } from './cdi.ts'
 import { cgroupsPath } from './cgroup-path.ts'
 import { planDevices } from './devices.ts'
@@ -97,6 +97,12 @@ function containerProcess(input: SpecInput, user: ResolvedUser): { process: Proc
   })
   const oom = oomScoreAdj(config.linux?.resources, host)
   const apparmor = apparmorProfile(input)
+  const capabilities = capabilitySets({
+    request: security?.capabilities,
+    privileged,
+    defaults: input.defaultCapabilities ?? defaultCapabilities,
+    available: host.capabilities,
+  })
   return {
     process: {
       terminal: config.tty,
@@ -104,12 +110,7 @@ function containerProcess(input: SpecInput, user: ResolvedUser): { process: Proc
       args: commandLine(config, image),
       env,
       cwd: workingDirectory(config, image),
-      capabilities: capabilitySets({
-        request: security?.capabilities,
-        privileged,
-        defaults: input.defaultCapabilities ?? defaultCapabilities,
-        available: host.capabilities,
-      }),
+      capabilities: input.sandboxed ? setsOfUser(capabilities, user.uid) : capabilities,
       rlimits: requestedRlimits(input),
       noNewPrivileges: security?.noNewPrivs === true && !privileged,
       ...(apparmor === undefined ? {} : { apparmorProfile: apparmor }),

@@ -91,10 +91,11 @@ function contextOf(options: OciRuntimeOptions, deps: OciRuntimeDeps): RuntimeCon
     runtimeRoot: options.runtimeRoot,
   }))
     if (!path.startsWith('/')) throw invalid(`${name} ${quote(path)} of handler ${options.handler} must be an absolute path`)
+  const kind = options.kind ?? kindOf(options.program)
   return {
     handler: options.handler,
     program: options.program,
-    kind: options.kind ?? kindOf(options.program),
+    kind,
     conmonPath: options.conmonPath,
     runtimeRoot: options.runtimeRoot,
     socketDirectory: options.socketDirectory ?? socketDirectoryFor(options.runtimeRoot),
@@ -102,7 +103,7 @@ function contextOf(options: OciRuntimeOptions, deps: OciRuntimeDeps): RuntimeCon
     execDrainMs: options.execDrainMs ?? 15_000,
     timeouts: { ...defaultTimeouts, ...options.timeouts },
     logSizeMaxBytes: options.logSizeMaxBytes,
-    extraArguments: options.extraArguments ?? [],
+    extraArguments: argumentsOf(kind, options.extraArguments ?? []),
     env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', ...options.environment },
     deps,
     monitors: new Map(),
@@ -112,6 +113,20 @@ function contextOf(options: OciRuntimeOptions, deps: OciRuntimeDeps): RuntimeCon
 function kindOf(program: string): RuntimeKind {
   const name = basename(program)
   return name === 'crun' || name === 'runc' || name === 'runsc' ? name : 'other'
+}
+
+/**
+ * What gVisor needs beside the command line of the others; an argument of the same name in the configuration wins. `--network=host` is the
+ * network namespace that the spec names, the pod's, used through this kernel: docs/decisions/0411-runsc.md. Without `--oci-seccomp` it takes
+ * profiles and ignores them, without `--net-raw` it takes CAP_NET_RAW away from those who were given it.
+ */
+const gvisorArguments = ['--network=host', '--oci-seccomp', '--net-raw']
+
+function argumentsOf(kind: RuntimeKind, configured: readonly string[]): readonly string[] {
+  if (kind !== 'runsc') return configured
+  const nameOf = (argument: string) => argument.replace(/^--?/, '').replace(/=.*/, '')
+  const names = new Set(configured.map(nameOf))
+  return [...gvisorArguments.filter((argument) => !names.has(nameOf(argument))), ...configured]
 }
 
 // unix(7): sun_path has 108 bytes with its NUL; conmon appends `/conmon-term.XXXXXX`.

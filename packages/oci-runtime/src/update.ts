@@ -1,7 +1,7 @@
 import { readFileSync, rmSync } from 'node:fs'
 import { writeFileAtomic } from '@coracle/base/atomic-file'
 import { unlessErrno } from '@coracle/base/errno'
-import { explain } from '@coracle/base/errors'
+import { CodedError, explain } from '@coracle/base/errors'
 import { logger } from '@coracle/base/log'
 import { isObject } from '@coracle/base/parse-json'
 import { cleanupSignal } from '@coracle/base/signals'
@@ -25,6 +25,8 @@ export async function update(
   try {
     await apply(ctx, paths, wanted, signal)
   } catch (err) {
+    // Then nothing was changed, and nothing can be changed back.
+    if (err instanceof CodedError && err.code === 'unimplemented') throw err
     await apply(ctx, paths, previous, cleanupSignal(ctx.timeouts.stateMs)).catch((undo: unknown) => {
       log.warn('previous resources were not restored', { container: paths.id, why: explain(undo) })
     })
@@ -41,6 +43,14 @@ async function apply(ctx: RuntimeContext, paths: ContainerPaths, resources: Linu
   const args = ['update', `--resources=${file}`, paths.id]
   try {
     await command(ctx, { action: `update container ${paths.id}`, args, timeoutMs: ctx.timeouts.stateMs, signal })
+  } catch (err) {
+    // gVisor's older versions answer a command they do not have with a page of help.
+    if (ctx.kind === 'runsc' && err instanceof Error && err.message.includes('Usage:'))
+      throw new CodedError(
+        'unimplemented',
+        `handler ${ctx.handler} has no command to change the resources of a running container`,
+      )
+    throw err
   } finally {
     rmSync(file, { force: true })
   }

@@ -6,7 +6,13 @@ import { failpoint } from '@coracle/base/failpoint'
 import { type ContainerId, newContainerId, quote } from '@coracle/base/ids'
 import { logger } from '@coracle/base/log'
 import { noteSubject } from '@coracle/base/stages'
-import { createSpec, resolveStopSignal, stopSignalWarning, validateContainerConfig } from '@coracle/container-spec'
+import {
+  checkSandboxedContainer,
+  createSpec,
+  resolveStopSignal,
+  stopSignalWarning,
+  validateContainerConfig,
+} from '@coracle/container-spec'
 import type { ContainerConfig } from '@coracle/cri-api'
 import type { Image } from '@coracle/image'
 import { reuse, undoUnlessClaimed } from '../claim.ts'
@@ -37,6 +43,8 @@ export async function createContainer(
   const pod = services.pods.get(request.podId)
   requireReady(pod)
   validateContainerConfig(request.config, pod.config)
+  const runtime = runtimeOf(services, pod)
+  if (runtime.sandboxed) checkSandboxedContainer(request.config, runtime.handler)
   claimPod(services, pod.id)
   const key = containerKey(pod.id, request.config)
   const id = await services.containerFlights.join(

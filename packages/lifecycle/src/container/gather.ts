@@ -7,7 +7,7 @@ import { stage } from '@coracle/base/stages'
 import { localhostSeccomp, planVolumes, type SpecInput, seccompMaxBytes } from '@coracle/container-spec'
 import type { ContainerConfig } from '@coracle/cri-api'
 import type { Image } from '@coracle/image'
-import { isCrun } from '../handlers.ts'
+import { isCrun, runtimeOf } from '../handlers.ts'
 import { volumesDirectory } from '../layout.ts'
 import { type Container, isRunning } from '../model/container.ts'
 import { namespaceMode, type Pod } from '../model/pod.ts'
@@ -54,6 +54,7 @@ export async function gatherInput(
     imageMounts: await stage(['image volumes', ''], () => mountImageVolumes(services, id, config)),
     unsetSeccomp: services.settings.unsetSeccomp,
     compiledSeccomp: isCrun(services, pod),
+    sandboxed: runtimeOf(services, pod).sandboxed,
   }
   return { input, image }
 }

@@ -5,7 +5,7 @@ import { failpoint } from '@coracle/base/failpoint'
 import { newPodId, type PodId } from '@coracle/base/ids'
 import { cleanupSignal } from '@coracle/base/signals'
 import { noteSubject } from '@coracle/base/stages'
-import { checkSysctls, defaultSysctls, podHostname, validatePodConfig } from '@coracle/container-spec'
+import { checkSandboxedPod, checkSysctls, defaultSysctls, podHostname, validatePodConfig } from '@coracle/container-spec'
 import type { PodSandboxConfig } from '@coracle/cri-api'
 import { reuse, undoUnlessClaimed } from '../claim.ts'
 import { runtimeFor, runtimeOf } from '../handlers.ts'
@@ -33,7 +33,8 @@ export interface RunPodRequest {
 export async function runPod(services: Services, request: RunPodRequest, signal: AbortSignal): Promise<PodId> {
   validatePodConfig(request.config)
   if (!isHostNetwork(request.config)) checkNetworkConfig(request.config)
-  runtimeFor(services, request.handler)
+  const runtime = runtimeFor(services, request.handler)
+  if (runtime.sandboxed) checkSandboxedPod(request.config, runtime.handler)
   const flight = `${podKey(request.config)}\n${request.fingerprint}`
   const id = await services.podFlights.join(flight, signal, () => makePod(services, request), 'continue')
   claimPod(services, id)
@@ -136,7 +137,8 @@ async function buildPod(services: Services, created: Pod): Promise<Pod> {
     await failpoint('pod.network.held')
   }
   writeHostsFile(layout.hosts, pod, hostname)
-  if (sharesPid(config)) {
+  // There nobody can join the processes of another, and one who wishes so was refused.
+  if (sharesPid(config) && !runtimeOf(services, pod).sandboxed) {
     pod = services.pods.put({ ...pod, held: { ...pod.held, infra: true } })
     await failpoint('pod.infra.wanted')
     pod = { ...pod, infraPid: await startInfra(services, pod) }
