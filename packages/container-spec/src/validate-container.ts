@@ -53,8 +53,8 @@ function checkMount(field: string, mount: Mount): void {
   parseTarget(`${field}.container_path`, mount.containerPath)
   checkEnum(`${field}.propagation`, mount.propagation, 2)
   if (mount.image === undefined || mount.image.image === '') {
+    // NOTE: kubelet 1.36 gives the volume's sub path as image_sub_path for every kind of mount; host_path has it already.
     parseAbsolute(`${field}.host_path`, mount.hostPath)
-    if (mount.imageSubPath !== '') throw invalid(`${field}.image_sub_path needs image`)
     return
   }
   if (mount.hostPath !== '') throw invalid(`${field} must have host_path or image, not both`)

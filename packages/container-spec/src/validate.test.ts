@@ -72,6 +72,9 @@ describe('validateContainerConfig', () => {
     })
     check({})
   })
+  test('a host mount may carry an image_sub_path, as kubelet gives it', () => {
+    check({ mounts: [{ containerPath: '/a', hostPath: '/b', imageSubPath: 'one/two' }] })
+  })
   for (const value of badNames)
     test(`CVE-2025-0750: metadata.name ${JSON.stringify(value.slice(0, 20))} is refused`, () => {
       throws(() => check({ metadata: { name: value } }), 'invalid_argument', 'config.metadata.name')
@@ -94,7 +97,6 @@ describe('validateContainerConfig', () => {
     [{ mounts: [{ ...mount, hostPath: '' }] }, 'config.mounts[0].host_path'],
     [{ mounts: [{ ...mount, hostPath: 'x' }] }, 'config.mounts[0].host_path'],
     [{ mounts: [{ ...mount, propagation: 3 as 0 }] }, 'config.mounts[0].propagation'],
-    [{ mounts: [{ ...mount, imageSubPath: 'x' }] }, 'config.mounts[0].image_sub_path'],
     [{ mounts: [{ ...mount, image: { image: 'i' } }] }, 'config.mounts[0]'],
     [{ mounts: [{ containerPath: '/a', image: { image: 'i' }, imageSubPath: '../x' }] }, 'config.mounts[0].image_sub_path'],
     [{ mounts: [{ containerPath: '/a', image: { image: 'i' }, imageSubPath: '/x' }] }, 'config.mounts[0].image_sub_path'],
