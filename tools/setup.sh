@@ -13,8 +13,8 @@ die() { printf '%s\n' "setup: $*" >&2; exit 1; }
 [ "$(id -u)" = 0 ] || die "needs root: containers, networks and mounts are made for real. Try: sudo npm run $what"
 command -v apt-get >/dev/null || die "needs Debian 12 (apt-get was not found)"
 
-# What each is for: the pinned Node, OCI runtimes, monitor, init of shared PID namespaces, network plugins and their tools, test image, test registry.
-packages="libatomic1 crun runc conmon catatonit containernetworking-plugins iptables iproute2 busybox-static docker-registry git ca-certificates"
+# What each is for: the pinned Node, faster gzip, OCI runtimes, monitor, init of shared PID namespaces, network plugins and their tools, test image, test registry.
+packages="libatomic1 libisal2 crun runc conmon catatonit containernetworking-plugins iptables iproute2 busybox-static docker-registry git ca-certificates"
 # The reference peer, gVisor, other image tools, peers of protocol tests, and what reads a terminal's screen.
 [ "$what" = verify ] && packages="$packages containerd runsc skopeo umoci socat tmux strace python3"
 

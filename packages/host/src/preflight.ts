@@ -1,5 +1,6 @@
 // What must be right on a machine before pods can run on it: the list behind `doctor`.
 import type { Cgroups, Processes } from './host.ts'
+import { checkGzip } from './isal.ts'
 import { checkCapabilities, checkCgroups, checkKernel, checkNetworkSysctls } from './preflight-kernel.ts'
 import { checkCniPlugins, checkProgram, type ProgramFloor } from './preflight-programs.ts'
 import { checkDirectory } from './preflight-storage.ts'
@@ -46,6 +47,7 @@ export async function preflight(options: PreflightOptions): Promise<readonly Fin
     ...tolerateAbsent(runtimes),
     await checkProgram({ processes, signal, name: 'conmon', path: options.conmon, floor: floors['conmon'] }),
     ...(await checkCniPlugins({ processes, signal, directories: options.cniDirectories, floor: floors['cni'] })),
+    checkGzip(),
     ...options.directories.flatMap(checkDirectory),
     ...checkNetworkSysctls(),
   ]

@@ -9,7 +9,7 @@ import { loadUnpackSyscalls } from '@coracle/host/unpack-syscalls'
 import { type DiffId, parseDigest } from '@coracle/oci-spec/digest'
 import { type FaultRegistry, sha256, startFaultRegistry } from '@coracle/testkit/fault-registry'
 import type { ExtractLimits } from '../src/unpack/extract.ts'
-import type { UnpackedLayer } from '../src/unpack/messages.ts'
+import type { LayerJob, UnpackedLayer } from '../src/unpack/messages.ts'
 import { createUnpackPool, type UnpackPool } from '../src/unpack/pool.ts'
 
 export interface UnpackWorld extends AsyncDisposable {
@@ -27,7 +27,7 @@ export interface LayerOptions {
   readonly size?: number
   readonly digest?: string
   readonly limits?: Partial<ExtractLimits>
-  readonly spareCore?: boolean
+  readonly gunzip?: LayerJob['gunzip']
   readonly signal?: AbortSignal
 }
 
@@ -69,7 +69,7 @@ export async function createUnpackWorld(): Promise<UnpackWorld> {
           directory: name,
           blob: { mediaType: 'application/vnd.oci.image.layer.v1.tar+gzip', digest, size: options.size ?? blob.length },
           diffId: (options.diffId ?? sha256(tar)) as DiffId,
-          spareCore: options.spareCore ?? false,
+          gunzip: options.gunzip ?? 'fastest',
           limits: { maxEntries: 50_000, maxUnpackedBytes: 1024 ** 3, reserveBytes: 0, ...options.limits },
           source: {
             endpoints: [{ baseUrl: `${registry.url}/v2`, host: registry.host, insecure: true, isOrigin: true }],
@@ -79,7 +79,7 @@ export async function createUnpackWorld(): Promise<UnpackWorld> {
             retryBaseMs: 10,
           },
         },
-        { onProgress: () => {}, signal: options.signal ?? AbortSignal.timeout(30_000) },
+        { onProgress: () => {}, onFiles: () => {}, signal: options.signal ?? AbortSignal.timeout(30_000) },
       )
       const layer = await handle.result.finally(() => handle.settled)
       return {

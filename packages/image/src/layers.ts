@@ -25,8 +25,6 @@ export interface LayerRequest {
   readonly diffId: DiffId
   readonly blob: Descriptor
   readonly source: RegistrySource
-  /** It is most of what the image lacks. */
-  readonly dominant: boolean
   /** Limits one image's share. */
   readonly perImage: Limiter
   readonly onProgress: (state: LayerProgress['state'], downloadedBytes: number) => void
@@ -112,7 +110,7 @@ export class Layers {
         blob: request.blob,
         diffId: request.diffId,
         limits: settings.limits,
-        spareCore: request.dominant,
+        gunzip: 'fastest',
       },
       {
         signal,
@@ -120,6 +118,8 @@ export class Layers {
           downloaded = bytes
           this.#tell(request.diffId, bytes < request.blob.size ? 'downloading' : 'unpacking', bytes)
         },
+        // A failure shows again, and counts, when the whole layer is synced.
+        onFiles: () => void store.sync().catch(() => {}),
       },
     )
     try {

@@ -98,13 +98,10 @@ export class Puller {
     const order = [...new Map(config.diffIds.map((diffId, i) => [diffId, i])).entries()].sort(
       (a, b) => (manifest.layers[b[1]]?.size ?? 0) - (manifest.layers[a[1]]?.size ?? 0),
     )
-    const missing = order.filter(([diffId]) => store.index.layer(diffId) === undefined)
-    const missingBytes = missing.reduce((sum, [, i]) => sum + (manifest.layers[i]?.size ?? 0), 0)
     const work = order.map(([diffId, i]) => {
       // As many layers as diffIDs: checked above.
       const blob = manifest.layers[i] as Descriptor
-      const dominant = blob.size > missingBytes / 2
-      return this.#layers.ensure({ diffId, blob, dominant, source: layerSource, perImage, onProgress: progress.of(i) }, signal)
+      return this.#layers.ensure({ diffId, blob, source: layerSource, perImage, onProgress: progress.of(i) }, signal)
     })
     try {
       await Promise.all(work)

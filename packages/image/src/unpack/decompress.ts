@@ -1,4 +1,5 @@
-// Decompression of a layer: the kind is told by the first bytes, never by a name; runs on a thread of libuv's pool beside the extraction.
+// Decompression of a layer: the kind is told by the first bytes, never by a name. The stream is for a Node whose zlib is not as
+// inflate-sync.ts knows it.
 import type { Transform } from 'node:stream'
 import zlib from 'node:zlib'
 import { CodedError } from '@coracle/base/errors'

@@ -35,6 +35,13 @@ export interface ExtractLimits {
   readonly reserveBytes: number
 }
 
+/** The file system that is written to. */
+export interface Disk {
+  freeBytes(): number
+  /** Many small files were written since the last call, none of them on its way to the disk yet. */
+  onManyFiles(): void
+}
+
 export interface Extracted {
   /** Disk space by 4 KiB blocks. */
   readonly usedBytes: number
@@ -46,6 +53,9 @@ export interface Extracted {
 
 const createFlags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW
 const writebackBytes = 8 * 1024 * 1024
+// From this size on a file's own write-back pays.
+const largeFileBytes = 1024 * 1024
+const manyFiles = 4096
 const maxWarnings = 20
 const maxImplied = 100_000
 const root = Buffer.from('.')
@@ -53,7 +63,7 @@ const root = Buffer.from('.')
 export class Extractor implements TarSink {
   readonly sys: UnpackSyscalls
   readonly #limits: ExtractLimits
-  readonly #freeBytes: () => number
+  readonly #disk: Disk
   readonly implied = new Set<string>()
   readonly #directories: { path: Buffer; mtime: TarEntry['mtime'] }[] = []
   readonly #warnings: string[] = []
@@ -63,11 +73,12 @@ export class Extractor implements TarSink {
   #writtenBytes = 0
   #freeCheckAt = 0
   #inodes = 1
+  #smallFiles = 0
 
-  constructor(sys: UnpackSyscalls, limits: ExtractLimits, freeBytes: () => number) {
+  constructor(sys: UnpackSyscalls, limits: ExtractLimits, disk: Disk) {
     this.sys = sys
     this.#limits = limits
-    this.#freeBytes = freeBytes
+    this.#disk = disk
   }
 
   begin(entry: TarEntry): void {
@@ -222,7 +233,8 @@ export class Extractor implements TarSink {
       if (entry.mode & 0o7000) fchmodSync(fd, entry.mode)
       applyXattrs(this, entry.path, entry.xattrs)
       this.sys.setTimeOf(fd, entry.mtime)
-      if (entry.sizeBytes >= 1024 * 1024) this.sys.startWriteback(fd)
+      if (entry.sizeBytes >= largeFileBytes) this.sys.startWriteback(fd)
+      else if (++this.#smallFiles % manyFiles === 0) this.#disk.onManyFiles()
     } finally {
       closeSync(fd)
     }
@@ -306,7 +318,7 @@ export class Extractor implements TarSink {
   #checkSpace(): void {
     if (this.#writtenBytes > this.#limits.maxUnpackedBytes)
       throw new CodedError('resource_exhausted', `layer unpacks to more than ${this.#limits.maxUnpackedBytes} bytes`)
-    const free = this.#freeBytes()
+    const free = this.#disk.freeBytes()
     if (free < this.#limits.reserveBytes)
       throw new CodedError(
         'resource_exhausted',

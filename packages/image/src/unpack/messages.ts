@@ -13,8 +13,8 @@ export interface LayerJob {
   readonly blob: Descriptor
   readonly diffId: DiffId
   readonly limits: ExtractLimits
-  /** Nothing else of weight is being unpacked: another core is free. */
-  readonly spareCore: boolean
+  /** How gzip is read: by the fastest way there is, by Node's zlib on this thread, or by its public stream. */
+  readonly gunzip: 'fastest' | 'zlib' | 'stream'
 }
 
 export interface UnpackedLayer {
@@ -37,6 +37,8 @@ export type Command =
 export type Reply =
   | { readonly type: 'ready' }
   | { readonly type: 'progress'; readonly id: number; readonly downloadedBytes: number }
+  /** Many small files wait to be written to the disk. */
+  | { readonly type: 'files'; readonly id: number }
   | { readonly type: 'done'; readonly id: number; readonly layer: UnpackedLayer }
   | { readonly type: 'failed'; readonly id: number; readonly error: PlainError }
 

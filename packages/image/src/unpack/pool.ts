@@ -25,6 +25,8 @@ export interface UnpackPool {
 
 export interface JobCall {
   readonly onProgress: (downloadedBytes: number) => void
+  /** Many small files wait to be written to the disk: the sooner that begins, the less is left for the end. */
+  readonly onFiles: () => void
   readonly signal: AbortSignal
 }
 
@@ -46,6 +48,7 @@ interface Pending {
   readonly reject: (reason: unknown) => void
   readonly settle: () => void
   readonly onProgress: (downloadedBytes: number) => void
+  readonly onFiles: () => void
 }
 
 class UnpackWorker {
@@ -60,7 +63,7 @@ class UnpackWorker {
   constructor(options: PoolOptions, onEnd: (worker: UnpackWorker) => void) {
     this.#onEnd = onEnd
     this.#child = options.processes.start({
-      argv: [process.execPath, '--disable-warning=ExperimentalWarning', '--max-semi-space-size=4', program],
+      argv: [process.execPath, '--disable-warning=ExperimentalWarning', '--max-semi-space-size=1', program],
       stdio: ['pipe', 'pipe', 'pipe'],
       // Compiling all modules anew takes longer than unpacking a small layer.
       env: { NODE_COMPILE_CACHE: options.cacheDirectory },
@@ -114,6 +117,7 @@ class UnpackWorker {
     const job = this.jobs.get(reply.id)
     if (job === undefined) return
     if (reply.type === 'progress') return job.onProgress(reply.downloadedBytes)
+    if (reply.type === 'files') return job.onFiles()
     if (reply.type === 'done') job.resolve(reply.layer)
     else job.reject(fromPlain(reply.error))
     job.settle()
@@ -155,7 +159,7 @@ export function createUnpackPool(options: PoolOptions): UnpackPool {
   }
 
   return {
-    unpack(job, { onProgress, signal }) {
+    unpack(job, { onProgress, onFiles, signal }) {
       const id = nextId++
       const worker = workerFor(job)
       clearTimeout(worker.idleTimer)
@@ -172,6 +176,7 @@ export function createUnpackPool(options: PoolOptions): UnpackPool {
         resolve,
         reject,
         onProgress,
+        onFiles,
         settle() {
           signal.removeEventListener('abort', onAbort)
           worker.jobs.delete(id)

@@ -1,6 +1,7 @@
 // One layer from the registry to its directory: downloaded, hashed, decompressed, hashed again and extracted while the bytes pass.
 import { createHash, type Hash } from 'node:crypto'
 import { CodedError } from '@coracle/base/errors'
+import type { GzipReader } from '@coracle/host/isal'
 import { algorithmOf, type Digest } from '@coracle/oci-spec/digest'
 import { downloadBlob } from '../registry/blob.ts'
 import type { RegistryClient } from '../registry/client.ts'
@@ -9,6 +10,7 @@ import { TarReader } from '../tar/reader.ts'
 import type { TreeRecorder } from '../tree/recorder.ts'
 import { createInflater, type Inflater, sniff } from './decompress.ts'
 import type { Extractor } from './extract.ts'
+import { IsalInflater } from './inflate-isal.ts'
 import { createSyncInflater, type SyncInflater } from './inflate-sync.ts'
 import type { LayerJob, UnpackedLayer } from './messages.ts'
 
@@ -18,6 +20,8 @@ export interface UnpackRequest {
   readonly extractor: Extractor
   /** Hands all that comes on to the extractor. */
   readonly recorder: TreeRecorder
+  /** Reads gzip faster than zlib, where it is installed. */
+  readonly createGzipReader: (() => GzipReader) | undefined
   /** Makes the layer's directory the root of this thread. Called before every piece of file work, as other layers are in turn too. */
   readonly enter: () => void
   readonly onDownloaded: (bytes: number) => void
@@ -65,14 +69,19 @@ async function pump(request: UnpackRequest, consume: (chunk: Buffer) => void): P
     consume(first)
     for await (const chunk of chunks) consume(chunk)
   } else {
-    // With a core to spare, inflating on another thread is faster; without, it only costs.
-    const here = request.job.spareCore && compression === 'gzip' ? undefined : createSyncInflater(compression)
+    const here = inflaterFor(compression, request)
     if (here !== undefined) await inflateHere(here, { first, chunks, consume })
     else await inflate(createInflater(compression), { first, chunks, consume })
   }
   const found = digestOf(hash, blob.digest)
   if (found !== blob.digest)
     throw new RegistryError('corrupt', `registry sends bytes with the digest ${found} as blob ${blob.digest}`)
+}
+
+function inflaterFor(compression: 'gzip' | 'zstd', { job, createGzipReader }: UnpackRequest): SyncInflater | undefined {
+  if (compression === 'zstd') return createSyncInflater(compression)
+  if (job.gunzip === 'fastest' && createGzipReader !== undefined) return new IsalInflater(createGzipReader())
+  return job.gunzip === 'stream' ? undefined : createSyncInflater(compression)
 }
 
 async function* hashed(request: UnpackRequest, hash: Hash): AsyncGenerator<Buffer> {

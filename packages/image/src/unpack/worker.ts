@@ -4,6 +4,7 @@
 import { closeSync, openSync, statfsSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { flushCompileCache } from 'node:module'
+import { loadIsal } from '@coracle/host/isal'
 import { loadUnpackSyscalls, type UnpackSyscalls } from '@coracle/host/unpack-syscalls'
 import { createRegistryClient } from '../registry/client.ts'
 import { TreeRecorder } from '../tree/recorder.ts'
@@ -12,6 +13,7 @@ import { type Command, type LayerJob, lineReader, type Reply, recordName, toPlai
 import { unpackLayer } from './unpack-layer.ts'
 
 const sys: UnpackSyscalls = loadUnpackSyscalls()
+const createGzipReader = loadIsal()
 const running = new Map<number, AbortController>()
 const downloaded = new Map<number, number>()
 let stagingFd = -1
@@ -37,7 +39,7 @@ async function unpack(id: number, job: LayerJob, signal: AbortSignal): Promise<v
   sys.enter(stagingFd)
   const fd = openSync(job.directory, 'r')
   const client = createRegistryClient(job.source)
-  const extractor = new Extractor(sys, job.limits, freeBytes)
+  const extractor = new Extractor(sys, job.limits, { freeBytes, onManyFiles: () => send({ type: 'files', id }) })
   const recorder = new TreeRecorder(extractor, openSync(recordName(job.directory), 'wx', 0o600))
   try {
     const layer = await unpackLayer({
@@ -45,6 +47,7 @@ async function unpack(id: number, job: LayerJob, signal: AbortSignal): Promise<v
       client,
       extractor,
       recorder,
+      createGzipReader,
       enter: () => sys.enter(fd),
       onDownloaded: (bytes) => downloaded.set(id, bytes),
       signal,
