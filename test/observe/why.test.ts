@@ -7,8 +7,10 @@ import { after, afterEach, it } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { CodedError } from '@coracle/base/errors'
 import { eventually } from '@coracle/testkit/eventually'
+import { parseExposition } from '@coracle/testkit/exposition'
 import { startFaultRegistry } from '@coracle/testkit/fault-registry'
 import { setFaults } from '@coracle/testkit/faulty-plugin'
+import { freePort } from '@coracle/testkit/free-port'
 import { run } from '@coracle/testkit/program'
 import { tar } from '@coracle/testkit/tar'
 import { createWrapperRuntime } from '@coracle/testkit/wrapper-runtime'
@@ -17,6 +19,8 @@ import { criSuite } from '../cri/suite.ts'
 const program = fileURLToPath(new URL('../../bin/coracle', import.meta.url))
 const directory = mkdtempSync(join(tmpdir(), 'coracle-why-'))
 const wrapper = createWrapperRuntime({ directory, program: '/usr/sbin/runc', slowSeconds: 12 })
+
+const port = await freePort()
 
 /** Long enough that its answer comes before the client gives up, also on a busy machine. */
 const patienceMs = 6000
@@ -46,7 +50,7 @@ criSuite(
     }
 
     it('a network plugin', async () => {
-      setFaults(cri.node.world.directory, { addDelayMs: hangMs })
+      setFaults(cri.node.world.directory, { addDelayMs: 25_000 })
       const config = cri.podConfig()
       const name = `tests/${config.metadata?.name}`
       const plugin = /CNI ADD plugin test-faulty, for [\d.]+ s since \d\d:\d\d:\d\d/
@@ -59,7 +63,13 @@ criSuite(
       assert.match(told, /under way: RunPodSandbox \(request r\d+\), for/)
       assert.match(told, /CNI ADD plugin bridge: \d+ ms/, 'the plugin before it is told with its time')
       await call
-      // Its caller has left, the work goes on and is still known.
+      // Its caller has left, the work goes on, is still known, and counted.
+      const isStuck = async () => {
+        const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text()
+        const samples = parseExposition(text).get('coracle_stages_stuck')?.samples ?? []
+        return samples.some(({ labels, value }) => labels['work'] === 'run pod' && labels['stage'] === 'CNI ADD' && value === 1)
+      }
+      await eventually('the metric counts it', isStuck, { timeoutMs: 30_000 })
       assert.match(await why(name), /under way: RunPodSandbox[\s\S]*it is in CNI ADD plugin test-faulty/)
       const { info } = await cri.runtime.status({ verbose: true })
       const [work] = JSON.parse(info['underWay'] ?? '[]') as { where: string; subject: { pod: string } }[]
@@ -135,6 +145,6 @@ criSuite(
   },
   {
     faultyPlugin: true,
-    config: `[runtimes.wrapped]\npath = "${wrapper.program}"\nkind = "runc"\n`,
+    config: `[metrics]\nport = ${port}\n[runtimes.wrapped]\npath = "${wrapper.program}"\nkind = "runc"\n`,
   },
 )

@@ -32,6 +32,8 @@ export interface StageOptions {
   readonly waitsFor?: () => Stage | undefined
   /** How far it is, in words. */
   readonly detail?: () => string
+  /** It is a call of somebody outside, not a part of our own work. */
+  readonly isCall?: boolean
   /** The caller's place in its trace, as it came. */
   readonly traceparent?: string | undefined
 }
@@ -47,6 +49,7 @@ export class Stage {
   /** Reading of the monotonic clock in milliseconds. */
   readonly startedMs: number
   readonly owner: string
+  readonly isCall: boolean
   readonly waitsFor: (() => Stage | undefined) | undefined
   detail: (() => string) | undefined
   readonly traceparent: string | undefined
@@ -63,6 +66,7 @@ export class Stage {
     this.on = on
     this.startedMs = performance.now()
     this.owner = options.owner ?? around?.owner ?? ''
+    this.isCall = options.isCall ?? false
     this.waitsFor = options.waitsFor
     this.detail = options.detail
     this.traceparent = options.traceparent

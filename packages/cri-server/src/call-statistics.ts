@@ -1,14 +1,8 @@
 // How many calls there were, how they ended and how long they took: for whoever watches the daemon.
+import { entryOf, Histogram, type HistogramValues } from '@coracle/base/histogram'
 
 /** Upper bounds in seconds. */
-export const callBuckets = [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60] as const
-
-export interface CallTimes {
-  /** Calls of at most the bound of the same place in `callBuckets`, each with those before. */
-  readonly withinBucket: readonly number[]
-  readonly count: number
-  readonly sumSeconds: number
-}
+export const callBuckets = [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60, 240] as const
 
 export interface CallCount {
   readonly rpc: string
@@ -19,30 +13,29 @@ export interface CallCount {
 
 export interface CallStatistics {
   counts(): readonly CallCount[]
-  times(): ReadonlyMap<string, CallTimes>
+  /** In seconds. */
+  times(): ReadonlyMap<string, HistogramValues>
+  /** Calls that have not ended, by RPC. */
+  inProgress(): ReadonlyMap<string, number>
 }
 
 const counts = new Map<string, { readonly rpc: string; readonly code: string; count: number }>()
-const times = new Map<string, { withinBucket: number[]; count: number; sumSeconds: number }>()
+const times = new Map<string, Histogram>()
+const inProgress = new Map<string, number>()
 
 /** Of this process since its start. */
-export const callStatistics: CallStatistics = { counts: () => [...counts.values()], times: () => times }
+export const callStatistics: CallStatistics = {
+  counts: () => [...counts.values()],
+  times: () => times,
+  inProgress: () => inProgress,
+}
+
+export function recordCallStart(rpc: string): void {
+  inProgress.set(rpc, (inProgress.get(rpc) ?? 0) + 1)
+}
 
 export function recordCall(rpc: string, code: string, seconds: number): void {
-  const key = `${rpc} ${code}`
-  let counted = counts.get(key)
-  if (counted === undefined) {
-    counted = { rpc, code, count: 0 }
-    counts.set(key, counted)
-  }
-  counted.count++
-  let timed = times.get(rpc)
-  if (timed === undefined) {
-    timed = { withinBucket: callBuckets.map(() => 0), count: 0, sumSeconds: 0 }
-    times.set(rpc, timed)
-  }
-  timed.count++
-  timed.sumSeconds += seconds
-  for (const [index, bound] of callBuckets.entries())
-    if (seconds <= bound) timed.withinBucket[index] = (timed.withinBucket[index] ?? 0) + 1
+  inProgress.set(rpc, (inProgress.get(rpc) ?? 1) - 1)
+  entryOf(counts, `${rpc} ${code}`, () => ({ rpc, code, count: 0 })).count++
+  entryOf(times, rpc, () => new Histogram(callBuckets)).add(seconds)
 }

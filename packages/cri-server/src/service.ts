@@ -16,7 +16,7 @@ import {
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js'
 import { answerBeforeMs, cutShort, subjectOf } from './call-stage.ts'
-import { recordCall } from './call-statistics.ts'
+import { recordCall, recordCallStart } from './call-statistics.ts'
 import { Encoded } from './encoded.ts'
 import { toGrpc, unimplemented } from './errors.ts'
 import { summarise } from './summary.ts'
@@ -92,7 +92,9 @@ interface Running extends Disposable {
 /** From here on the call is under way: known to those who ask, and cut short in time for an answer that its caller still hears. */
 function begin(method: DescMethod, call: AnyCall): Running {
   const [traceparent] = call.metadata.get('traceparent')
+  recordCallStart(method.name)
   const stage = beginStage([method.name, ''], {
+    isCall: true,
     subject: subjectOf(call.request),
     owner: `${method.name} (request r${++serial})`,
     traceparent: typeof traceparent === 'string' ? traceparent : undefined,

@@ -7,7 +7,7 @@ import { logger } from '@coracle/base/log'
 import { SingleFlight } from '@coracle/base/single-flight'
 import { StageHistory } from '@coracle/base/stage-history'
 import { type Cni, createCni } from '@coracle/cni'
-import { callStatistics, containerConfigCodec, createProgress, listen, podConfigCodec, type RouteDeps } from '@coracle/cri-server'
+import { containerConfigCodec, createProgress, listen, podConfigCodec, type RouteDeps } from '@coracle/cri-server'
 import { createHost, devicesAt, type Host, hostDevices, readHostFacts } from '@coracle/host'
 import { createImages, type ReloadableImages } from '@coracle/image'
 import {
@@ -21,13 +21,12 @@ import {
   type Services,
   streamTarget,
 } from '@coracle/lifecycle'
-import { createStreaming, type Streaming } from '@coracle/streaming'
+import { createStreaming } from '@coracle/streaming'
 import { openCdi } from './cdi/cdi-directories.ts'
 import type { Config } from './config/config.ts'
 import { examine, programFindings } from './doctor.ts'
 import { lockDirectory } from './instance-lock.ts'
-import { serveMetrics } from './metrics/endpoint.ts'
-import { createOwnMetrics } from './metrics/own-metrics.ts'
+import { observe } from './observe.ts'
 import { chooseDefault, createRuntimeTable, fillRuntimeTable, type RuntimeTable, rememberedHandlers } from './runtimes.ts'
 
 const log = logger('daemon')
@@ -109,10 +108,9 @@ export async function startDaemon(options: StartOptions): Promise<Daemon> {
   await recover(services)
 
   const streaming = made.use(await createStreaming(config.streaming, streamTarget(services)))
-  if (config.metricsPort !== undefined) {
-    made.use(await serveMetrics(config.metricsPort, createOwnMetrics(services, callStatistics, options.version)))
-  }
-  const server = await listen(config.socket, routeDeps(options, { services, runtimes, streaming, history }))
+  const events = createEvents(services)
+  made.use(await observe(config, { services, images, processes: host.processes, events, version: options.version }))
+  const server = await listen(config.socket, routeDeps(options, { services, runtimes, streaming, history, events }))
   log.info('ready', {
     version: options.version,
     pods: pods.size,
@@ -187,15 +185,13 @@ function settingsOf(config: Config, defaultRuntime: string): Services['settings'
 
 function routeDeps(
   { config, version, describe }: StartOptions,
-  parts: { services: Services; runtimes: RuntimeTable; streaming: Streaming; history: StageHistory },
+  parts: Pick<RouteDeps, 'services' | 'streaming' | 'history' | 'events'> & { readonly runtimes: RuntimeTable },
 ): RouteDeps {
-  const { services, runtimes, streaming, history } = parts
+  const { runtimes, ...given } = parts
+  const { services } = given
   return {
-    services,
-    history,
-    streaming,
+    ...given,
     stats: createStatsReader(services),
-    events: createEvents(services),
     images: services.images,
     host: services.host,
     name: config.name,

@@ -18,6 +18,8 @@ const workerIdleMs = 3000
 /** Images with what a reload can change. */
 export interface ReloadableImages extends Images {
   setRegistries(registries: RegistriesConfig): void
+  /** Unpack workers that run, and the layers they are busy with. */
+  workers(): { readonly running: number; readonly jobs: number }
 }
 
 /**
@@ -73,6 +75,7 @@ export async function createImages(options: ImagesOptions, deps: ImagesDeps): Pr
     setRegistries(changed) {
       registries = changed
     },
+    workers: () => pool.load(),
     createRootfs: (request, signal) => rootfs.create(request, signal),
     unmountRootfs: (key) => rootfs.unmount(key),
     removeRootfs: (key) => rootfs.remove(key),

@@ -10,4 +10,4 @@ export type {
   StreamTarget,
   TerminalSize,
 } from './target.ts'
-export type { TlsFiles } from './tls.ts'
+export { readCertificate, type TlsFiles, watchCertificate } from './tls.ts'

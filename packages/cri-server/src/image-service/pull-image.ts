@@ -1,8 +1,10 @@
+import { codeOf } from '@coracle/base/errors'
 import type { ImageService } from '@coracle/cri-api'
 import type { PullProgress } from '@coracle/image'
 import { parseReference } from '@coracle/oci-spec/reference'
 import { credentialsOf } from '../convert/image.ts'
 import type { RouteDeps } from '../deps.ts'
+import { recordPull } from '../pull-statistics.ts'
 import type { Handler } from '../service.ts'
 import { parseImageName } from './name.ts'
 
@@ -11,20 +13,41 @@ export function pullImage(deps: RouteDeps): Handler<(typeof ImageService)['metho
     const name = parseImageName(spec)
     const reference = parseReference(name)
     const credentials = credentialsOf(auth, reference.registry)
+    const startedMs = performance.now()
     let over = false
+    let latest: PullProgress | undefined
     const onProgress = (progress: PullProgress) => {
       // A download that was given up may still report.
-      if (!over) deps.progress.report(name, progress)
+      if (over) return
+      latest = progress
+      deps.progress.report(name, progress)
     }
+    const record = (outcome: string) =>
+      recordPull({ host: reference.registry, outcome, seconds: (performance.now() - startedMs) / 1000, ...fetched(latest) })
     try {
       const image = await deps.images.pull(
         { reference, onProgress, ...(credentials === undefined ? {} : { credentials }) },
         signal,
       )
+      record(fetched(latest).fetchedLayers === 0 ? 'present' : 'ok')
       return { imageRef: image.id }
+    } catch (err) {
+      record(codeOf(signal.aborted ? signal.reason : err))
+      throw err
     } finally {
       over = true
       deps.progress.done(name)
     }
+  }
+}
+
+function fetched(progress: PullProgress | undefined) {
+  const layers = progress?.layers ?? []
+  const done = layers.filter(({ state }) => state === 'done')
+  return {
+    fetchedLayers: done.length,
+    reusedLayers: layers.filter(({ state }) => state === 'present').length,
+    // Also of layers that were not finished.
+    fetchedBytes: layers.reduce((sum, layer) => sum + (layer.state === 'present' ? 0 : layer.downloadedBytes), 0),
   }
 }

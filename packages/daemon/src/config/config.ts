@@ -3,6 +3,7 @@ import { invalid } from '@coracle/base/errors'
 import type { LogLevel } from '@coracle/base/log'
 import { keys, type Value } from './keys.ts'
 import type { Settings } from './load.ts'
+import { type MetricsConfig, metricsOf } from './observe.ts'
 
 export interface RuntimeConfig {
   readonly handler: string
@@ -60,7 +61,7 @@ export interface Config {
   }
   readonly streaming: StreamingConfig
   /** Undefined: not served. */
-  readonly metricsPort: number | undefined
+  readonly metrics: MetricsConfig | undefined
   readonly limits: { readonly probeTimeoutMs: number; readonly unclaimedMs: number }
 }
 
@@ -111,7 +112,7 @@ export function toConfig(settings: Settings, exists: (path: string) => boolean):
       registries: registriesOf(settings),
     },
     streaming: streamingOf(settings),
-    metricsPort: get<number>('metrics.port') === 0 ? undefined : get<number>('metrics.port'),
+    metrics: metricsOf(settings),
     limits: {
       probeTimeoutMs: get<number>('limits.probe_timeout_s') * 1000,
       unclaimedMs: get<number>('limits.unclaimed_s') * 1000,

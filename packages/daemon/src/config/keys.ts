@@ -2,6 +2,8 @@
 // the flags and the environment variables all come from this one table.
 import { isIP } from 'node:net'
 import { logLevels } from '@coracle/base/log'
+import { absolute, allAbsolute, oneOf, range } from './checks.ts'
+import { observeKeys } from './keys-observe.ts'
 
 export type Value = string | number | boolean | readonly string[]
 
@@ -19,16 +21,6 @@ export interface Key {
   /** What is wrong with a value of the right type, or undefined. */
   readonly check?: (value: Value) => string | undefined
 }
-
-const oneOf =
-  (...allowed: readonly string[]) =>
-  (value: Value) =>
-    allowed.includes(String(value)) ? undefined : `expected one of ${allowed.join(', ')}`
-const absolute = (value: Value) => (String(value).startsWith('/') ? undefined : 'expected an absolute path')
-const allAbsolute = (value: Value) =>
-  [value].flat().every((path) => String(path).startsWith('/')) ? undefined : 'expected absolute paths'
-const range = (low: number, high: number) => (value: Value) =>
-  Number(value) >= low && Number(value) <= high ? undefined : `expected ${low} to ${high}`
 
 export const keys: readonly Key[] = [
   {
@@ -272,13 +264,7 @@ export const keys: readonly Key[] = [
     doc: 'A session without a byte for so many seconds ends.',
   },
 
-  {
-    path: 'metrics.port',
-    type: 'integer',
-    default: 0,
-    check: range(0, 65535),
-    doc: 'Port on 127.0.0.1 where metrics of the daemon itself are served for Prometheus, at /metrics. 0: not served.',
-  },
+  ...observeKeys,
 
   {
     path: 'limits.probe_timeout_s',

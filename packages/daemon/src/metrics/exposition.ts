@@ -1,4 +1,5 @@
 // The text format of Prometheus (https://prometheus.io/docs/instrumenting/exposition_formats/).
+import type { HistogramValues } from '@coracle/base/histogram'
 
 export interface Family {
   readonly name: string
@@ -27,3 +28,17 @@ function renderLabels(labels: Readonly<Record<string, string>>): string {
 }
 
 const escaped = (text: string): string => text.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n')
+
+/** The samples of one histogram; `bounds` are those of its buckets. */
+export function histogramSamples(
+  labels: Readonly<Record<string, string>>,
+  bounds: readonly number[],
+  { withinBucket, count, sum }: HistogramValues,
+): Family['samples'] {
+  return [
+    ...withinBucket.map((value, index) => ({ suffix: '_bucket', labels: { ...labels, le: String(bounds[index]) }, value })),
+    { suffix: '_bucket', labels: { ...labels, le: '+Inf' }, value: count },
+    { suffix: '_sum', labels, value: sum },
+    { suffix: '_count', labels, value: count },
+  ]
+}

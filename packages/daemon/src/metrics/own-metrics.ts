@@ -1,108 +1,118 @@
 // What the daemon tells of itself.
-import { monitorEventLoopDelay } from 'node:perf_hooks'
-import type { CallStatistics } from '@coracle/cri-server'
-import { callBuckets } from '@coracle/cri-server'
-import type { Services } from '@coracle/lifecycle'
+import { statSync } from 'node:fs'
+import type { CallStatistics, PullStatistics } from '@coracle/cri-server'
+import type { Host } from '@coracle/host'
+import type { ReloadableImages } from '@coracle/image'
+import type { Events, Services } from '@coracle/lifecycle'
+import { callFamilies, pullFamilies } from './call-metrics.ts'
+import { family, single } from './catalogue.ts'
 import type { Family } from './exposition.ts'
+import { createProcessMetrics } from './process-metrics.ts'
+import { createStageMetrics } from './stage-metrics.ts'
 
-const lagResolutionMs = 20
+/** Spans of traces since the start; all 0 while there are none. */
+export interface SpanCounts {
+  readonly exported: number
+  readonly dropped: number
+  readonly failed: number
+}
 
-type Needs = Pick<Services, 'pods' | 'containers' | 'images'>
+export interface Observed {
+  readonly services: Pick<Services, 'pods' | 'containers'>
+  readonly images: Pick<ReloadableImages, 'list' | 'imageUsage' | 'containerUsage' | 'workers'>
+  readonly processes: Pick<Host['processes'], 'stuck'>
+  readonly events: Pick<Events, 'statistics'>
+  readonly calls: CallStatistics
+  readonly pulls: PullStatistics
+  readonly spans: () => SpanCounts
+  readonly version: string
+  /** The database of pods and containers. */
+  readonly recordsFile: string
+}
 
 export interface OwnMetrics extends Disposable {
+  /** One for each entry of the catalogue. */
   families(signal: AbortSignal): Promise<readonly Family[]>
 }
 
-/** Begins to measure the lag of the event loop, and to count OOM kills. */
-export function createOwnMetrics(services: Needs, calls: CallStatistics, version: string): OwnMetrics {
-  const delay = monitorEventLoopDelay({ resolution: lagResolutionMs })
-  delay.enable()
-  let oomKilled = 0
-  services.containers.onChange((before, after) => {
-    if (before?.state.kind !== 'exited' && after?.state.kind === 'exited' && after.state.reason === 'OOMKilled') oomKilled++
-  })
+/** Begins to measure and to count. */
+export function createOwnMetrics(observed: Observed): OwnMetrics {
+  using made = new DisposableStack()
+  const own = made.use(createProcessMetrics())
+  const stages = made.use(createStageMetrics())
+  const exits = countExits(observed)
+  const owned = made.move()
   return {
     families: async (signal) => [
-      gauge('coracle_build_info', 'The version that runs.', [{ labels: { version }, value: 1 }]),
-      ...callFamilies(calls),
-      ...recordFamilies(services),
-      {
-        ...{ name: 'coracle_containers_oom_killed_total', help: 'Containers that the OOM killer ended.' },
-        ...{ type: 'counter', samples: [{ value: oomKilled }] },
-      },
-      ...(await storeFamilies(services, signal)),
-      ...processFamilies(delay),
+      family('coracle_build_info', [{ labels: { version: observed.version }, value: 1 }]),
+      ...callFamilies(observed.calls),
+      ...stages.families(),
+      ...recordFamilies(observed),
+      ...exits(),
+      ...eventFamilies(observed),
+      ...pullFamilies(observed.pulls),
+      ...(await storeFamilies(observed, signal)),
+      ...workerFamilies(observed),
+      ...own.families(),
     ],
-    [Symbol.dispose]: () => {
-      delay.disable()
-    },
+    [Symbol.dispose]: () => owned.dispose(),
   }
 }
 
-const gauge = (name: string, help: string, samples: Family['samples']): Family => ({ name, help, type: 'gauge', samples })
-
-function callFamilies(calls: CallStatistics): readonly Family[] {
-  return [
-    {
-      name: 'coracle_calls_total',
-      help: 'CRI calls that ended, by RPC and status.',
-      type: 'counter',
-      samples: calls.counts().map(({ rpc, code, count }) => ({ labels: { rpc, code }, value: count })),
-    },
-    {
-      name: 'coracle_call_duration_seconds',
-      help: 'How long CRI calls took.',
-      type: 'histogram',
-      samples: [...calls.times()].flatMap(([rpc, { withinBucket, count, sumSeconds }]) => [
-        ...withinBucket.map((value, index) => ({
-          suffix: '_bucket',
-          labels: { rpc, le: String(callBuckets[index]) },
-          value,
-        })),
-        { suffix: '_bucket', labels: { rpc, le: '+Inf' }, value: count },
-        { suffix: '_sum', labels: { rpc }, value: sumSeconds },
-        { suffix: '_count', labels: { rpc }, value: count },
-      ]),
-    },
+function countExits({ services }: Observed): () => readonly Family[] {
+  const reasons = new Map<string, number>([['OOMKilled', 0]])
+  services.containers.onChange((before, after) => {
+    if (before?.state.kind === 'exited' || after?.state.kind !== 'exited') return
+    const reason = after.state.reason === '' ? 'Completed' : after.state.reason
+    reasons.set(reason, (reasons.get(reason) ?? 0) + 1)
+  })
+  return () => [
+    family(
+      'coracle_container_exits_total',
+      [...reasons].map(([reason, value]) => ({ labels: { reason }, value })),
+    ),
+    single('coracle_containers_oom_killed_total', reasons.get('OOMKilled') ?? 0),
   ]
 }
 
-function recordFamilies({ pods, containers }: Needs): readonly Family[] {
+function recordFamilies({ services: { pods, containers } }: Observed): readonly Family[] {
   const byState = (records: Iterable<{ readonly state: { readonly kind: string } }>): Family['samples'] =>
     [...Map.groupBy(records, ({ state }) => state.kind)].map(([state, { length }]) => ({ labels: { state }, value: length }))
+  return [family('coracle_pods', byState(pods.all())), family('coracle_containers', byState(containers.all()))]
+}
+
+function eventFamilies({ events }: Observed): readonly Family[] {
+  const { subscribers, events: told, cutOff } = events.statistics()
   return [
-    gauge('coracle_pods', 'Pods by state.', byState(pods.all())),
-    gauge('coracle_containers', 'Containers by state.', byState(containers.all())),
+    single('coracle_event_subscribers', subscribers),
+    single('coracle_events_total', told),
+    single('coracle_event_subscribers_cut_off_total', cutOff),
   ]
 }
 
-async function storeFamilies({ images }: Needs, signal: AbortSignal): Promise<readonly Family[]> {
-  const { usedBytes, inodesUsed } = await images.imageUsage(signal)
+async function storeFamilies({ images, recordsFile }: Observed, signal: AbortSignal): Promise<readonly Family[]> {
+  const [layers, writable] = await Promise.all([images.imageUsage(signal), images.containerUsage(signal)])
   return [
-    gauge('coracle_images', 'Images in the store.', [{ value: images.list().length }]),
-    gauge('coracle_image_store_bytes', 'Bytes of unpacked image layers.', [{ value: Number(usedBytes) }]),
-    gauge('coracle_image_store_inodes', 'Inodes of unpacked image layers.', [{ value: Number(inodesUsed) }]),
+    single('coracle_images', images.list().length),
+    single('coracle_image_store_bytes', Number(layers.usedBytes)),
+    single('coracle_image_store_inodes', Number(layers.inodesUsed)),
+    single('coracle_writable_layers_bytes', Number(writable.usedBytes)),
+    single('coracle_writable_layers_inodes', Number(writable.inodesUsed)),
+    single('coracle_records_bytes', sizeOf(recordsFile) + sizeOf(`${recordsFile}-wal`)),
   ]
 }
 
-/** The lag is that since the last question. What is measured is the time between two ticks, which are `lagResolutionMs` apart. */
-function processFamilies(delay: ReturnType<typeof monitorEventLoopDelay>): readonly Family[] {
-  const lag = [0.5, 0.99, 1].map((quantile) => {
-    const betweenTicks = quantile === 1 ? delay.max : delay.percentile(quantile * 100)
-    const value = delay.count === 0 ? 0 : Math.max(betweenTicks / 1e9 - lagResolutionMs / 1000, 0)
-    return { labels: { quantile: String(quantile) }, value }
-  })
-  delay.reset()
-  const { rss, heapUsed, external } = process.memoryUsage()
-  const { user, system } = process.cpuUsage()
+const sizeOf = (path: string): number => statSync(path, { throwIfNoEntry: false })?.size ?? 0
+
+function workerFamilies({ images, processes, spans }: Observed): readonly Family[] {
+  const { running, jobs } = images.workers()
   return [
-    gauge('coracle_event_loop_lag_seconds', 'Lag of the event loop since the last scrape.', lag),
-    gauge('process_resident_memory_bytes', 'Resident memory.', [{ value: rss }]),
-    gauge('coracle_heap_used_bytes', 'Heap in use.', [{ value: heapUsed }]),
-    gauge('coracle_external_memory_bytes', 'Memory of buffers outside the heap.', [{ value: external }]),
-    {
-      ...{ name: 'process_cpu_seconds_total', help: 'CPU time used, user and system.' },
-      ...{ type: 'counter', samples: [{ value: (user + system) / 1e6 }] },
-    },
+    family('coracle_workers', [{ labels: { pool: 'unpack' }, value: running }]),
+    family('coracle_worker_jobs', [{ labels: { pool: 'unpack' }, value: jobs }]),
+    single('coracle_programs_stuck', processes.stuck()),
+    family(
+      'coracle_spans_total',
+      Object.entries(spans()).map(([outcome, value]) => ({ labels: { outcome }, value })),
+    ),
   ]
 }

@@ -19,6 +19,7 @@ export interface UnpackPool {
   unpack(job: LayerJob, call: JobCall): JobHandle
   /** Starts a worker if there is none, so that it is ready when the work comes. */
   warm(): void
+  load(): { readonly running: number; readonly jobs: number }
   /** Kills the workers; work in flight fails. */
   close(): Promise<void>
 }
@@ -194,6 +195,7 @@ export function createUnpackPool(options: PoolOptions): UnpackPool {
       for (const worker of workers) endWhenIdle(worker)
       if (workers.size === 0) endWhenIdle(add())
     },
+    load: () => ({ running: workers.size, jobs: [...workers].reduce((sum, { jobs }) => sum + jobs.size, 0) }),
     async close() {
       await Promise.all([...workers].map((worker) => worker.kill()))
       log.debug('unpack workers ended')

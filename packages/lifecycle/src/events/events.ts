@@ -25,6 +25,8 @@ export interface Events {
    * `resource_exhausted`, and must look at the lists again.
    */
   subscribe(signal: AbortSignal): AsyncIterableIterator<PodEvent>
+  /** Since the start of the process; subscribers now. */
+  statistics(): { readonly subscribers: number; readonly events: number; readonly cutOff: number }
   /** Ends all subscriptions, and those to come. */
   close(): void
 }
@@ -34,12 +36,18 @@ const maxUnread = 1000
 export function createEvents({ pods, containers }: Pick<Services, 'pods' | 'containers'>): Events {
   const subscribers = new Set<Subscriber>()
   let isClosed = false
+  let [events, cutOff] = [0, 0]
   const publish = (id: PodEvent['id'], kinds: readonly PodEventKind[], pod: Pod | undefined) => {
+    events += kinds.length
     if (subscribers.size === 0 || kinds.length === 0) return
     const own = visibleContainersOf(containers.all(), pod?.id)
     for (const kind of kinds) {
       const event: PodEvent = { id, kind, createdAt: nowNs(), pod, containers: own }
-      for (const subscriber of subscribers) if (!subscriber.push(event)) subscribers.delete(subscriber)
+      for (const subscriber of subscribers) {
+        if (subscriber.push(event)) continue
+        subscribers.delete(subscriber)
+        cutOff++
+      }
     }
   }
   pods.onChange((before, after) => publish((after ?? before).id, podKinds(before, after), after ?? before))
@@ -54,6 +62,7 @@ export function createEvents({ pods, containers }: Pick<Services, 'pods' | 'cont
       else subscribers.add(subscriber)
       return subscriber.read(signal, () => subscribers.delete(subscriber))
     },
+    statistics: () => ({ subscribers: subscribers.size, events, cutOff }),
     close: () => {
       isClosed = true
       for (const subscriber of subscribers) subscriber.end()

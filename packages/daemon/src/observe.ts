@@ -1,0 +1,24 @@
+// What the daemon tells of itself, as far as the configuration wants it.
+import { join } from 'node:path'
+import { callStatistics, pullStatistics } from '@coracle/cri-server'
+import type { Config } from './config/config.ts'
+import { serveMetrics } from './metrics/endpoint.ts'
+import { createOwnMetrics, type Observed } from './metrics/own-metrics.ts'
+
+export type Observable = Pick<Observed, 'services' | 'images' | 'processes' | 'events' | 'version'>
+
+/** Serves metrics when they are configured, until disposed. */
+export async function observe(config: Config, parts: Observable): Promise<AsyncDisposable> {
+  await using made = new AsyncDisposableStack()
+  if (config.metrics !== undefined) {
+    const metrics = createOwnMetrics({
+      ...parts,
+      calls: callStatistics,
+      pulls: pullStatistics,
+      spans: () => ({ exported: 0, dropped: 0, failed: 0 }),
+      recordsFile: join(config.root, 'records.db'),
+    })
+    made.use(await serveMetrics(config.metrics, metrics))
+  }
+  return made.move()
+}
