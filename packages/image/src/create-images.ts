@@ -7,8 +7,9 @@ import { findImage, findName, matchesAny, namesRemovedWith } from './names.ts'
 import { type ImagesDeps, type ImagesOptions, withDefaults } from './options.ts'
 import { Puller } from './pull.ts'
 import type { RegistriesConfig } from './registry/endpoints.ts'
+import { Registries } from './registry/registries.ts'
 import { RootfsStore } from './rootfs.ts'
-import type { StoredImage } from './store/index.ts'
+import type { ImageName, StoredImage } from './store/index.ts'
 import { openStore, type Store } from './store/store.ts'
 import { createUnpackPool } from './unpack/pool.ts'
 import { createContainerUsage, imageUsage } from './usage.ts'
@@ -17,7 +18,8 @@ const workerIdleMs = 3000
 
 /** Images with what a reload can change. */
 export interface ReloadableImages extends Images {
-  setRegistries(registries: RegistriesConfig): void
+  /** Returns what is wrong with the files that it names: broken ones stay without effect. */
+  setRegistries(registries: RegistriesConfig): readonly string[]
   /** Unpack workers that run, and the layers they are busy with. */
   workers(): { readonly running: number; readonly jobs: number }
 }
@@ -37,7 +39,9 @@ export async function createImages(options: ImagesOptions, deps: ImagesDeps): Pr
     idleMs: workerIdleMs,
   })
   let { registries, pinned } = settings
-  const puller = new Puller({ store, pool, settings }, () => registries)
+  const { stallTimeoutMs, retryBaseMs } = settings
+  const sources = new Registries({ config: () => registries, processes: deps.processes, stallTimeoutMs, retryBaseMs })
+  const puller = new Puller({ store, pool, settings }, sources)
   const rootfs: RootfsStore = new RootfsStore({
     store,
     host: deps,
@@ -46,6 +50,8 @@ export async function createImages(options: ImagesOptions, deps: ImagesDeps): Pr
   })
   const containerUsage = createContainerUsage(store, deps.paths)
   const views = new ImageViews(store, () => pinned)
+  const candidates = (name: string) => sources.candidates(name).map(({ reference }) => reference)
+  const findNamed = (name: string) => findImage(store.index, name, candidates)
   const closing = new AbortController()
   setMaxListeners(0, closing.signal)
 
@@ -59,13 +65,13 @@ export async function createImages(options: ImagesOptions, deps: ImagesDeps): Pr
     },
     list: () => [...store.index.images()].map((image) => views.of(image)),
     find(name) {
-      const image = findImage(store.index, name)
+      const image = findNamed(name)
       return image === undefined ? undefined : views.of(image)
     },
     async remove(name) {
-      const image = findImage(store.index, name)
+      const image = findNamed(name)
       if (image === undefined) return
-      removeByName(store, image, name)
+      removeByName(store, image, findName(store.index, name, candidates))
       await store.index.flush()
       await collectLayers(store, rootfs)
     },
@@ -74,8 +80,10 @@ export async function createImages(options: ImagesOptions, deps: ImagesDeps): Pr
     },
     setRegistries(changed) {
       registries = changed
+      return sources.check()
     },
     workers: () => pool.load(),
+    candidates,
     createRootfs: (request, signal) => rootfs.create(request, signal),
     unmountRootfs: (key) => rootfs.unmount(key),
     removeRootfs: (key) => rootfs.remove(key),
@@ -94,8 +102,7 @@ export async function createImages(options: ImagesOptions, deps: ImagesDeps): Pr
   }
 }
 
-function removeByName({ index }: Store, image: StoredImage, text: string): void {
-  const name = findName(index, text)
+function removeByName({ index }: Store, image: StoredImage, name: ImageName | undefined): void {
   const byId = name === undefined || name.image !== image.id
   const removed = byId ? [] : namesRemovedWith(index, name)
   const left = [...index.names()].filter((other) => other.image === image.id && !removed.includes(other.name))

@@ -81,6 +81,8 @@ export interface Images {
    * Stops on its own after 60 s without progress. On failure nothing half-made can be seen or used.
    */
   pull(request: PullRequest, signal: AbortSignal): Promise<Image>
+  /** What a name may mean, in the order to try: the operator may have aliases and search lists for names without a registry. Throws `invalid_argument`. */
+  candidates(name: string): readonly Reference[]
   list(): readonly Image[]
   /** By id (with or without `sha256:`), unambiguous id prefix of at least 3 digits, name:tag, name@digest, short name. Throws on an ambiguous prefix. */
   find(name: string): Image | undefined

@@ -15,11 +15,14 @@ export function namesOf(reference: Reference, topDigest: Digest, image: ImageId)
   return [{ name: tag, kind: 'tag', repository, byTag, image }, digest]
 }
 
+/** What a text may mean, in the order to try. Throws for text that is no reference. */
+export type Candidates = (text: string) => readonly Reference[]
+
 /** Throws `invalid_argument` when a short id fits more than one image. Text that is no reference at all names nothing. */
-export function findImage(index: ImageIndex, text: string): StoredImage | undefined {
+export function findImage(index: ImageIndex, text: string, candidates?: Candidates): StoredImage | undefined {
   if (isDigest(text)) return index.image(text)
   if (/^[0-9a-f]{64}$/.test(text)) return index.image(`sha256:${text}` as ImageId)
-  const byName = findName(index, text)
+  const byName = findName(index, text, candidates)
   if (byName !== undefined) return index.image(byName.image)
   const prefix = /^(?:sha256:)?([0-9a-f]{3,63})$/.exec(text)?.[1]
   if (prefix === undefined) return undefined
@@ -30,20 +33,28 @@ export function findImage(index: ImageIndex, text: string): StoredImage | undefi
 }
 
 /** The record of a tag or digest, written in full or short. */
-export function findName(index: ImageIndex, text: string): ImageName | undefined {
-  const reference = tryParse(text)
-  if (reference === undefined) return undefined
-  if (reference.digest !== undefined) return index.name(digestedName(reference, reference.digest))
-  const tag = taggedName(reference)
-  return tag === undefined ? undefined : index.name(tag)
+export function findName(
+  index: ImageIndex,
+  text: string,
+  candidates: Candidates = (name) => [parseReference(name)],
+): ImageName | undefined {
+  for (const reference of tryAll(text, candidates)) {
+    const name = reference.digest === undefined ? taggedName(reference) : digestedName(reference, reference.digest)
+    const found = name === undefined ? undefined : index.name(name)
+    if (found !== undefined) return found
+  }
+  return undefined
 }
 
-function tryParse(text: string): Reference | undefined {
-  try {
-    return parseReference(text)
-  } catch {
-    return undefined
+function tryAll(text: string, candidates: Candidates): readonly Reference[] {
+  for (const read of [candidates, (name: string) => [parseReference(name)]]) {
+    try {
+      return read(text)
+    } catch {
+      // Ambiguous, or the files that would tell are broken: what is here can still be found by its plain meaning.
+    }
   }
+  return []
 }
 
 /** What goes when `name` is removed: itself, and with the last tag of a repository the digests that came by tag. */

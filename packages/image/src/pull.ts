@@ -12,11 +12,10 @@ import type { LayerProgress, PullProgress, PullRequest } from './images.ts'
 import { mendDirectories } from './implied-directories.ts'
 import { Layers, type LayersDeps } from './layers.ts'
 import { namesOf } from './names.ts'
-import { loadAuthorities } from './registry/authorities.ts'
-import { createRegistryClient, type RegistryClient, type RegistrySource } from './registry/client.ts'
-import { endpointsOf, type RegistriesConfig } from './registry/endpoints.ts'
+import type { RegistryClient, RegistrySource } from './registry/client.ts'
 import { RegistryError } from './registry/errors.ts'
 import { fetchBlob, type ResolvedManifest, resolveManifest } from './registry/manifests.ts'
+import type { Registries } from './registry/registries.ts'
 import { leaseLayers } from './store/store.ts'
 import { registryErrorIn } from './unpack/messages.ts'
 
@@ -24,12 +23,12 @@ const log = logger('image')
 
 export class Puller {
   readonly #deps: LayersDeps
-  readonly #registries: () => RegistriesConfig
+  readonly #registries: Registries
   readonly #layers: Layers
   readonly #flights = new SingleFlight<ImageId>('pull image')
   readonly #progress = new Map<string, Set<(progress: PullProgress) => void>>()
 
-  constructor(deps: LayersDeps, registries: () => RegistriesConfig) {
+  constructor(deps: LayersDeps, registries: Registries) {
     this.#deps = deps
     this.#registries = registries
     this.#layers = new Layers(deps)
@@ -62,8 +61,9 @@ export class Puller {
     const { request, name, signal } = pull
     const startedAt = performance.now()
     this.#deps.pool.warm()
-    const source = await this.#source(request)
-    const client = createRegistryClient(source)
+    const plan = await this.#registries.plan(request.reference, {}, signal)
+    const source = this.#registries.sourceOf(plan, request.credentials)
+    const client = this.#registries.client(source)
     try {
       const limits = { signal, stallMs: source.stallTimeoutMs }
       const resolved = await resolveManifest(client, { reference: request.reference, platform: pull.platform }, limits)
@@ -125,22 +125,6 @@ export class Puller {
       { image, rawConfig, rawManifest: resolved.rawManifest },
       namesOf(pull.request.reference, resolved.topDigest, id),
     )
-  }
-
-  async #source({ reference, credentials }: PullRequest): Promise<RegistrySource> {
-    const { settings } = this.#deps
-    const registries = this.#registries()
-    const endpoints = endpointsOf(reference.registry, registries)
-    const tls = await loadAuthorities(endpoints, registries)
-    return {
-      endpoints,
-      repository: reference.repository,
-      registries: { insecureHosts: registries.insecureHosts ?? [] },
-      stallTimeoutMs: settings.stallTimeoutMs,
-      retryBaseMs: settings.retryBaseMs,
-      ...(credentials === undefined ? {} : { credentials }),
-      ...(tls === undefined ? {} : { tls }),
-    }
   }
 }
 

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { notFound } from '@coracle/base/errors'
 import type { Image, Images } from '@coracle/image'
 import type { ImageId } from '@coracle/oci-spec/digest'
+import { parseReference } from '@coracle/oci-spec/reference'
 
 export interface FakeImages extends Images {
   /** `createRootfs KEY`, in order. */
@@ -39,6 +40,7 @@ export function createFakeImages(directory: string, name: string): FakeImages {
     failNext: (call, error) => failures.set(call, error),
     reboot: () => mounted.clear(),
     pull: async () => image,
+    candidates: (wanted) => [parseReference(wanted)],
     list: () => [image],
     find,
     remove: async () => {},

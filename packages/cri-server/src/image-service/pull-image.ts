@@ -1,39 +1,44 @@
 import { codeOf } from '@coracle/base/errors'
 import type { ImageService } from '@coracle/cri-api'
 import type { PullProgress } from '@coracle/image'
-import { parseReference } from '@coracle/oci-spec/reference'
+import type { Reference } from '@coracle/oci-spec/reference'
 import { credentialsOf } from '../convert/image.ts'
 import type { RouteDeps } from '../deps.ts'
 import { recordPull } from '../pull-statistics.ts'
 import type { Handler } from '../service.ts'
+import { firstThatWorks } from './first-that-works.ts'
 import { parseImageName } from './name.ts'
 
 export function pullImage(deps: RouteDeps): Handler<(typeof ImageService)['method']['pullImage']> {
   return async ({ image: spec, auth }, { signal }) => {
     const name = parseImageName(spec)
-    const reference = parseReference(name)
-    const credentials = credentialsOf(auth, reference.registry)
-    const startedMs = performance.now()
     let over = false
-    let latest: PullProgress | undefined
-    const onProgress = (progress: PullProgress) => {
-      // A download that was given up may still report.
-      if (over) return
-      latest = progress
-      deps.progress.report(name, progress)
+    const pull = async (reference: Reference) => {
+      const credentials = credentialsOf(auth, reference.registry)
+      const startedMs = performance.now()
+      let latest: PullProgress | undefined
+      const onProgress = (progress: PullProgress) => {
+        // A download that was given up may still report.
+        if (over) return
+        latest = progress
+        deps.progress.report(name, progress)
+      }
+      const record = (outcome: string) =>
+        recordPull({ host: reference.registry, outcome, seconds: (performance.now() - startedMs) / 1000, ...fetched(latest) })
+      try {
+        const image = await deps.images.pull(
+          { reference, onProgress, ...(credentials === undefined ? {} : { credentials }) },
+          signal,
+        )
+        record(fetched(latest).fetchedLayers === 0 ? 'present' : 'ok')
+        return image
+      } catch (err) {
+        record(codeOf(signal.aborted ? signal.reason : err))
+        throw err
+      }
     }
-    const record = (outcome: string) =>
-      recordPull({ host: reference.registry, outcome, seconds: (performance.now() - startedMs) / 1000, ...fetched(latest) })
     try {
-      const image = await deps.images.pull(
-        { reference, onProgress, ...(credentials === undefined ? {} : { credentials }) },
-        signal,
-      )
-      record(fetched(latest).fetchedLayers === 0 ? 'present' : 'ok')
-      return { imageRef: image.id }
-    } catch (err) {
-      record(codeOf(signal.aborted ? signal.reason : err))
-      throw err
+      return { imageRef: (await firstThatWorks(deps.images.candidates(name), pull, signal)).id }
     } finally {
       over = true
       deps.progress.done(name)

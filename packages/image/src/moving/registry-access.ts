@@ -1,9 +1,10 @@
 // A registry as a copy needs it: whom to ask, and with what.
+import { cleanupSignal } from '@coracle/base/signals'
 import type { Reference } from '@coracle/oci-spec/reference'
 import type { Credentials } from '../images.ts'
-import { loadAuthorities } from '../registry/authorities.ts'
 import type { RegistrySource } from '../registry/client.ts'
-import { endpointsOf, type RegistriesConfig } from '../registry/endpoints.ts'
+import type { RegistriesConfig } from '../registry/endpoints.ts'
+import { Registries } from '../registry/registries.ts'
 
 export interface RegistryAccess {
   readonly registries?: RegistriesConfig
@@ -23,15 +24,10 @@ export async function registrySource(
 ): Promise<RegistrySource> {
   const insecureHosts = [...(registries.insecureHosts ?? []), ...(insecure ? [reference.registry] : [])]
   const config = { ...registries, insecureHosts }
-  const endpoints = endpointsOf(reference.registry, config).filter(({ isOrigin }) => isOrigin || !toPush)
-  const tls = await loadAuthorities(endpoints, config)
-  return {
-    endpoints,
-    repository: reference.repository,
-    registries: { insecureHosts },
-    stallTimeoutMs,
-    retryBaseMs,
-    ...(credentials === undefined ? {} : { credentials }),
-    ...(tls === undefined ? {} : { tls }),
-  }
+  // Credential helpers are the daemon's: here credentials come with the command, or from files.
+  const processes = { run: () => Promise.reject(new Error('no program is run here')) }
+  const known = new Registries({ config: () => config, processes, stallTimeoutMs, retryBaseMs })
+  const plan = await known.plan(reference, { offline: true }, cleanupSignal())
+  const endpoints = plan.endpoints.filter(({ endpoint }) => endpoint.isOrigin || !toPush)
+  return known.sourceOf({ ...plan, endpoints }, credentials)
 }

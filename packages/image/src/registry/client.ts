@@ -114,7 +114,7 @@ export function createRegistryClient(source: RegistrySource, parts: ClientParts 
     const tell = (outcome: Pick<Exchange, 'status' | 'error' | 'httpVersion'>) =>
       parts.observe?.({ endpoint, method, path: request.path, ms: monotonicMs() - startedAt, ...outcome })
     try {
-      const query = endpoint.query === undefined ? '' : `?${endpoint.query}`
+      const query = endpoint.query === undefined ? '' : `${request.path.includes('?') ? '&' : '?'}${endpoint.query}`
       const response = await http.send({
         url: `${endpoint.baseUrl}/${repositoryOf(endpoint)}/${request.path}${query}`,
         method,

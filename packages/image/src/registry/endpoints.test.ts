@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { parseChallenges } from './challenge.ts'
-import { endpointsOf, type RegistriesConfig } from './endpoints.ts'
+import { endpointsAt, mirrorAt, type RegistriesConfig } from './endpoints.ts'
 import { isLoopback } from './loopback.ts'
 
-const urls = (registry: string, config: RegistriesConfig = {}) => endpointsOf(registry, config).map(({ baseUrl }) => baseUrl)
+const none = { secureHosts: new Set<string>(), registry: 'r.io' }
+const urls = (name: string, config: RegistriesConfig = {}) => endpointsAt(name, { ...none, config }).map(({ baseUrl }) => baseUrl)
 
 describe('endpoints', () => {
   test('plain HTTP for loopback literals and configured hosts only', () => {
@@ -19,25 +20,30 @@ describe('endpoints', () => {
 
   test('docker.io has its own host', () => assert.deepEqual(urls('docker.io'), ['https://registry-1.docker.io/v2']))
 
-  test('mirrors come first, with their prefix, and get no credentials', () => {
-    const mirrors = { 'r.io': ['m.io', 'm.io:5000/cache', 'http://plain.io/', 'https://x.io/v2/proxy', '127.0.0.1:1'] }
-    assert.deepEqual(urls('r.io', { mirrors }), [
-      'https://m.io/v2',
-      'https://m.io:5000/v2/cache',
-      'http://plain.io/v2',
-      'https://x.io/v2/proxy',
-      'http://127.0.0.1:1/v2',
-      'https://r.io/v2',
-    ])
+  test('loopback with a certificate of its own speaks TLS', () => {
+    assert.deepEqual(urls('127.0.0.1:1', { caFiles: { '127.0.0.1:1': '/ca' } }), ['https://127.0.0.1:1/v2'])
+    const secureHosts = new Set(['localhost:2'])
     assert.deepEqual(
-      endpointsOf('r.io', { mirrors }).map(({ isOrigin }) => isOrigin),
-      [false, false, false, false, false, true],
+      endpointsAt('localhost:2/x', { ...none, secureHosts, config: {} }).map(({ baseUrl }) => baseUrl),
+      ['https://localhost:2/v2'],
     )
-    for (const bad of ['http://u:p@m.io', 'm.io/?x', 'bad host'])
-      assert.throws(() => urls('r.io', { mirrors: { 'r.io': [bad] } }), /mirror/)
   })
 
-  test('blocked', () => assert.throws(() => urls('r.io', { blocked: ['r.io'] }), /blocked/))
+  test("registries.conf's insecure is TLS unverified, then none", () => {
+    const [first, second] = endpointsAt('r.io/x/y', { ...none, config: {}, insecure: true })
+    assert.deepEqual([first?.baseUrl, first?.skipsVerify, first?.repository], ['https://r.io/v2', true, 'x/y'])
+    assert.deepEqual([second?.baseUrl, second?.isPlainTwin], ['http://r.io/v2', true])
+  })
+
+  test('mirrors by host or URL, with their prefix', () => {
+    const mirrors = ['m.io', 'm.io:5000/cache', 'http://plain.io/', 'https://x.io/v2/proxy', '127.0.0.1:1']
+    assert.deepEqual(
+      mirrors.map((mirror) => mirrorAt(mirror, { ...none, config: {} }).baseUrl),
+      ['https://m.io/v2', 'https://m.io:5000/v2/cache', 'http://plain.io/v2', 'https://x.io/v2/proxy', 'http://127.0.0.1:1/v2'],
+    )
+    for (const bad of ['http://u:p@m.io', 'm.io/?x', 'bad host'])
+      assert.throws(() => mirrorAt(bad, { ...none, config: {} }), /mirror/)
+  })
 })
 
 describe('challenges', () => {

@@ -1,10 +1,14 @@
-// Where to ask for an image: mirrors first, then the registry itself; plain HTTP only where it is allowed.
+// Where to ask for an image: scheme, host and path of each place; plain HTTP only where it is allowed.
 import { invalid } from '@coracle/base/errors'
 import { quote } from '@coracle/base/ids'
 import type { Credentials } from '../images.ts'
+import type { HelperSettings } from './credential-helper.ts'
+import type { HostSettings } from './files/hosts-toml.ts'
+import type { RegistryFilePaths } from './files/registry-files.ts'
 import { isLoopback } from './loopback.ts'
+import type { ProxySettings } from './proxy.ts'
 
-/** What the operator says about registries. Hosts are `host` or `host:port`, as in references. */
+/** What the operator says about registries in our own configuration. Hosts are `host` or `host:port`, as in references. */
 export interface RegistriesConfig {
   /** Hosts that speak plain HTTP. Loopback literals and `localhost` always may. */
   readonly insecureHosts?: readonly string[]
@@ -12,8 +16,18 @@ export interface RegistriesConfig {
   readonly mirrors?: Readonly<Record<string, readonly string[]>>
   /** PEM files of certificate authorities by host, besides those of the system. */
   readonly caFiles?: Readonly<Record<string, string>>
+  /** PEM files by host. */
+  readonly clientCertificates?: Readonly<Record<string, { readonly certificateFile: string; readonly keyFile: string }>>
+  /** Hosts whose certificates are not checked. */
+  readonly skipVerify?: readonly string[]
   /** Hosts that are never asked. */
   readonly blocked?: readonly string[]
+  /** Where a key of ours (`registries.HOST.mirrors`) comes from, for explanations. */
+  readonly from?: Readonly<Record<string, string>>
+  /** What others wrote. */
+  readonly files?: RegistryFilePaths
+  readonly proxies?: ProxySettings
+  readonly helpers?: HelperSettings
 }
 
 /** One place to ask. Plain data. */
@@ -40,24 +54,65 @@ export interface Endpoint {
   readonly credentialsProblem?: string
   /** The same host as the one before without TLS: asked only when TLS does not come about there. */
   readonly isPlainTwin?: boolean
+  /** Whoever answers there is believed. */
+  readonly skipsVerify?: boolean
 }
 
-export const isInsecure = (host: string, config: RegistriesConfig): boolean =>
+/** An endpoint and what chose it. */
+export interface Place {
+  readonly endpoint: Endpoint
+  readonly settings?: HostSettings
+}
+
+export interface Circumstances {
+  readonly config: RegistriesConfig
+  /** Hosts with certificates of their own: these speak TLS, also on loopback. */
+  readonly secureHosts: ReadonlySet<string>
+  /** The registry of the reference. */
+  readonly registry: string
+}
+
+export const isInsecure = (host: string, config: Pick<RegistriesConfig, 'insecureHosts'>): boolean =>
   isLoopback(host) || (config.insecureHosts ?? []).includes(host)
 
-/** The endpoints of `registry`, in the order to try them. Throws `invalid_argument` for a bad mirror, `failed_precondition`-like refusal when blocked. */
-export function endpointsOf(registry: string, config: RegistriesConfig): readonly Endpoint[] {
-  if (config.blocked?.includes(registry)) throw invalid(`registry ${quote(registry)} is blocked by the configuration`)
-  const mirrors = (config.mirrors?.[registry] ?? []).map((mirror) => mirrorEndpoint(mirror, config))
-  const host = registry === 'docker.io' ? 'registry-1.docker.io' : registry
-  const insecure = isInsecure(registry, config)
-  return [...mirrors, { baseUrl: `${insecure ? 'http' : 'https'}://${host}/v2`, host, insecure, isOrigin: true }]
+/** The host that serves a registry. */
+export const hostOfRegistry = (registry: string): string => (registry === 'docker.io' ? 'registry-1.docker.io' : registry)
+
+function isPlain(host: string, { config, secureHosts }: Circumstances): boolean {
+  if (config.insecureHosts?.includes(host) === true) return true
+  const hasTls =
+    secureHosts.has(host) ||
+    config.caFiles?.[host] !== undefined ||
+    config.clientCertificates?.[host] !== undefined ||
+    config.skipVerify?.includes(host) === true
+  return isLoopback(host) && !hasTls
 }
 
-function mirrorEndpoint(mirror: string, config: RegistriesConfig): Endpoint {
+/**
+ * `host[:port]/repository` as endpoints. `insecure` is registries.conf's word: TLS without a look at the certificate, and where there is
+ * no TLS, without.
+ */
+export function endpointsAt(name: string, at: Circumstances & { readonly insecure?: boolean }): readonly Endpoint[] {
+  const slash = name.indexOf('/')
+  const registry = slash < 0 ? name : name.slice(0, slash)
+  const host = hostOfRegistry(registry)
+  const own = { host, isOrigin: registry === at.registry, ...(slash < 0 ? {} : { repository: name.slice(slash + 1) }) }
+  const plain: Endpoint = { ...own, baseUrl: `http://${host}/v2`, insecure: true }
+  if (isPlain(registry, at)) return [plain]
+  const secure: Endpoint = { ...own, baseUrl: `https://${host}/v2`, insecure: false }
+  return at.insecure === true
+    ? [
+        { ...secure, skipsVerify: true },
+        { ...plain, isPlainTwin: true },
+      ]
+    : [secure]
+}
+
+/** `host[:port][/prefix]` or a URL. Throws `invalid_argument`. */
+export function mirrorAt(mirror: string, at: Circumstances): Endpoint {
   const hasScheme = /^https?:\/\//.test(mirror)
   const host = mirror.replace(/^https?:\/\//, '').split('/')[0] ?? ''
-  const url = URL.parse(hasScheme ? mirror : `${isInsecure(host, config) ? 'http' : 'https'}://${mirror}`)
+  const url = URL.parse(hasScheme ? mirror : `${isPlain(host, at) ? 'http' : 'https'}://${mirror}`)
   if (url === null || url.username !== '' || url.search !== '')
     throw invalid(`mirror ${quote(mirror)} must be a host or an http(s) URL`)
   const path = url.pathname.replace(/\/+$/, '')

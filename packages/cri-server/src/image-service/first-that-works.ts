@@ -1,0 +1,22 @@
+import { CodedError, codeOf, explain } from '@coracle/base/errors'
+import type { Image } from '@coracle/image'
+import type { Reference } from '@coracle/oci-spec/reference'
+
+/** A name without a registry may be searched for in several: the first that has it is it. Throws what all of them said. */
+export async function firstThatWorks(
+  candidates: readonly Reference[],
+  pull: (reference: Reference) => Promise<Image>,
+  signal: AbortSignal,
+): Promise<Image> {
+  const failures: unknown[] = []
+  for (const candidate of candidates) {
+    try {
+      return await pull(candidate)
+    } catch (err) {
+      signal.throwIfAborted()
+      failures.push(err)
+    }
+  }
+  if (failures.length === 1) throw failures[0]
+  throw new CodedError(codeOf(failures.at(-1)), failures.map(explain).join('; '))
+}

@@ -1,0 +1,106 @@
+// All files that say something about registries, in one place: read when first asked for, and again when they changed.
+import { join } from 'node:path'
+import { type AuthFile, parseAuthFile } from './auth-file.ts'
+import { certificatePaths, type HostCertificates, readCertificates } from './certs.ts'
+import { type HostsToml, hostDirectories, parseHostsToml } from './hosts-toml.ts'
+import { LastGood, type Loaded, listFiles, readText } from './last-good.ts'
+import { emptyRegistriesConf, parseRegistriesConf, type RegistriesConf } from './registries-conf.ts'
+
+/** Absent ones are fine, everywhere. */
+export interface RegistryFilePaths {
+  readonly registriesConf?: string
+  /** Drop-ins: `*.conf`. */
+  readonly registriesConfDirectory?: string
+  /** Trees of `HOST/hosts.toml`; the first that knows the host counts. */
+  readonly hostsDirectories?: readonly string[]
+  /** Trees of `HOST/*.crt`, `*.cert`, `*.key`; all of them count. */
+  readonly certificateDirectories?: readonly string[]
+  /** auth.json or docker's config.json; the first that knows the host counts. */
+  readonly authFiles?: readonly string[]
+}
+
+export class RegistryFiles {
+  readonly #paths: () => RegistryFilePaths
+  readonly #conf = new LastGood<RegistriesConf>()
+  readonly #hosts = new LastGood<HostsToml | undefined>()
+  readonly #certificates = new LastGood<readonly HostCertificates[]>()
+  readonly #auth = new LastGood<AuthFile | undefined>()
+
+  constructor(paths: () => RegistryFilePaths) {
+    this.#paths = paths
+  }
+
+  /** Throws `failed_precondition` naming file, line and key when it was never readable. So do all others. */
+  registriesConf(): Loaded<RegistriesConf> {
+    const { registriesConf, registriesConfDirectory } = this.#paths()
+    const dropIns = registriesConfDirectory === undefined ? [] : listFiles(registriesConfDirectory, '.conf')
+    const files = [...(registriesConf === undefined ? [] : [registriesConf]), ...dropIns]
+    if (files.length === 0) return { value: emptyRegistriesConf, problem: undefined }
+    return this.#conf.get(`registries.conf ${files[0]}`, files, () =>
+      parseRegistriesConf(
+        files.flatMap((file) => {
+          const text = readText(file)
+          return text === undefined ? [] : [{ file, text }]
+        }),
+      ),
+    )
+  }
+
+  /** hosts.toml of a registry; undefined: none. */
+  hostsToml(registry: string, upstream: string): Loaded<HostsToml | undefined> {
+    const files = (this.#paths().hostsDirectories ?? []).flatMap((tree) =>
+      hostDirectories(registry).map((name) => join(tree, name, 'hosts.toml')),
+    )
+    return this.#hosts.get(registry, files, () => {
+      for (const file of files) {
+        const text = readText(file)
+        if (text !== undefined) return parseHostsToml(file, text, upstream)
+      }
+      return undefined
+    })
+  }
+
+  /** Of all hosts. */
+  certificates(): Loaded<readonly HostCertificates[]> {
+    const { certificateDirectories = [], hostsDirectories = [] } = this.#paths()
+    const trees = [...certificateDirectories, ...hostsDirectories]
+    return this.#certificates.get('certificates', trees.flatMap(certificatePaths), () => trees.flatMap(readCertificates))
+  }
+
+  authFiles(): readonly Loaded<AuthFile | undefined>[] {
+    return (this.#paths().authFiles ?? []).map((file) =>
+      this.#auth.get(file, [file], () => {
+        const text = readText(file)
+        return text === undefined ? undefined : parseAuthFile(file, text)
+      }),
+    )
+  }
+
+  /** Reads all that can be read without a name, so that a start and a reload tell at once what is wrong. Returns it. */
+  check(): readonly string[] {
+    const problems: string[] = []
+    for (const read of [
+      () => this.registriesConf(),
+      () => this.certificates(),
+      () => this.#checkHosts(),
+      () => this.authFiles(),
+    ]) {
+      try {
+        const loaded = [read() ?? []].flat()
+        problems.push(...loaded.flatMap(({ problem }) => (problem === undefined ? [] : [problem])))
+      } catch (err) {
+        problems.push(err instanceof Error ? err.message : String(err))
+      }
+    }
+    return problems
+  }
+
+  #checkHosts(): Loaded<unknown>[] {
+    return (this.#paths().hostsDirectories ?? []).flatMap((tree) =>
+      listFiles(tree).map((directory) => {
+        const name = (directory.split('/').at(-1) ?? '').replace(/_(\d+)_$/, ':$1')
+        return this.hostsToml(name, `https://${name === '_default' ? 'default.invalid' : name}`)
+      }),
+    )
+  }
+}
