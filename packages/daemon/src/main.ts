@@ -6,7 +6,7 @@ import { configureLog, logger } from '@coracle/base/log'
 import manifest from '../../../package.json' with { type: 'json' }
 import { type Arguments, helpText, parseArguments } from './arguments.ts'
 import { type Config, toConfig } from './config/config.ts'
-import { loadSettings, type Settings } from './config/load.ts'
+import { loadSettings, masked, type Settings } from './config/load.ts'
 import { defaultFileText, printSettings } from './config/print.ts'
 import { doctor } from './doctor.ts'
 import { compareSettings } from './reload.ts'
@@ -56,9 +56,10 @@ async function serve(args: Arguments): Promise<void> {
     }
     systemd.ready('serving')
   }
+  const describe = () => JSON.stringify(config, (_key, value) => masked(value))
   // From the beginning: without a listener it would end the process.
   process.on('SIGHUP', reload)
-  daemon = await startDaemon({ config, version: manifest.version, describe: () => JSON.stringify(config) })
+  daemon = await startDaemon({ config, version: manifest.version, environment: process.env, describe })
   systemd.ready('serving')
   const { promise: asked, resolve } = Promise.withResolvers<string>()
   for (const name of ['SIGTERM', 'SIGINT'] as const) process.on(name, () => resolve(name))

@@ -1,5 +1,5 @@
 import { keys } from './config/keys.ts'
-import type { Settings } from './config/load.ts'
+import { masked, type Settings } from './config/load.ts'
 
 export interface Difference {
   readonly path: string
@@ -13,7 +13,9 @@ export function compareSettings(before: Settings, after: Settings): Difference[]
   const paths = new Set([...before.keys(), ...after.keys()])
   return [...paths].sort().flatMap((path) => {
     const [old, now] = [before.get(path)?.value, after.get(path)?.value]
-    return JSON.stringify(old) === JSON.stringify(now) ? [] : [{ path, before: old, after: now, needsRestart: !canReload(path) }]
+    return JSON.stringify(old) === JSON.stringify(now)
+      ? []
+      : [{ path, before: masked(old), after: masked(now), needsRestart: !canReload(path) }]
   })
 }
 

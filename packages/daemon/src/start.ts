@@ -9,7 +9,7 @@ import { StageHistory } from '@coracle/base/stage-history'
 import { type Cni, createCni } from '@coracle/cni'
 import { containerConfigCodec, createProgress, listen, podConfigCodec, type RouteDeps } from '@coracle/cri-server'
 import { createHost, devicesAt, type Host, hostDevices, readHostFacts } from '@coracle/host'
-import { createImages, type ReloadableImages } from '@coracle/image'
+import { createImages, type RegistriesConfig, type ReloadableImages } from '@coracle/image'
 import {
   type Containers,
   createEvents,
@@ -43,6 +43,8 @@ export interface Daemon {
 export interface StartOptions {
   readonly config: Config
   readonly version: string
+  /** Of this process: credential helpers get it, without what is the daemon's own. */
+  readonly environment: Readonly<Record<string, string | undefined>>
   /** The effective configuration as text, for verbose status. */
   readonly describe: () => string
 }
@@ -76,7 +78,7 @@ export async function startDaemon(options: StartOptions): Promise<Daemon> {
   await fill(config.runtimes)
   const defaultRuntime = await chooseDefault(config, host, shutdown.signal)
 
-  const images = await openImages(config, host)
+  const images = await openImages(options, host)
   made.defer(() => images.close())
   const cni = openNetwork(config, host)
   made.defer(() => cni.close())
@@ -122,7 +124,7 @@ export async function startDaemon(options: StartOptions): Promise<Daemon> {
   return {
     reload: async (next) => {
       images.setPinned(next.images.pinned)
-      images.setRegistries(next.images.registries)
+      tellProblems(images.setRegistries(withEnvironment(next.images.registries, options.environment)))
       await fill(next.runtimes)
     },
     selfCheck: () => {
@@ -160,8 +162,27 @@ function makeDirectories({ root, state }: Config): void {
   for (const name of ['pods', 'containers']) mkdirSync(join(state, name), { recursive: true, mode: 0o711 })
 }
 
-function openImages({ root, state, images }: Config, host: Host): Promise<ReloadableImages> {
-  return createImages({ root: join(root, 'images'), state: join(state, 'images'), ...images }, host)
+async function openImages({ config, environment }: StartOptions, host: Host): Promise<ReloadableImages> {
+  const { root, state, images } = config
+  const registries = withEnvironment(images.registries, environment)
+  const opened = await createImages({ root: join(root, 'images'), state: join(state, 'images'), ...images, registries }, host)
+  tellProblems(opened.setRegistries(registries))
+  return opened
+}
+
+/** Credential helpers of clouds find region and token there. */
+function withEnvironment(registries: RegistriesConfig, environment: StartOptions['environment']): RegistriesConfig {
+  const kept = Object.entries(environment).flatMap(([name, value]) =>
+    value === undefined || /^(NODE_|CORACLE_|NOTIFY_|WATCHDOG_|LISTEN_)/.test(name) ? [] : [[name, value]],
+  )
+  return registries.helpers === undefined
+    ? registries
+    : { ...registries, helpers: { ...registries.helpers, environment: Object.fromEntries(kept) } }
+}
+
+/** Containers run on and the node stays in service: only pulls that need the broken file fail, with the same words. */
+function tellProblems(problems: readonly string[]): void {
+  for (const problem of problems) log.error('registry configuration is broken', { error: problem })
 }
 
 function openNetwork({ root, cni }: Config, host: Host): Cni {

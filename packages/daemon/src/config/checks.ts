@@ -6,6 +6,8 @@ export const oneOf =
   (value: Value) =>
     allowed.includes(String(value)) ? undefined : `expected one of ${allowed.join(', ')}`
 export const absolute = (value: Value) => (String(value).startsWith('/') ? undefined : 'expected an absolute path')
+export const absoluteOrNone = (value: Value) =>
+  value === '' || String(value).startsWith('/') ? undefined : 'expected an absolute path, or "" for none'
 export const allAbsolute = (value: Value) =>
   [value].flat().every((path) => String(path).startsWith('/')) ? undefined : 'expected absolute paths'
 export const range = (low: number, high: number) => (value: Value) =>

@@ -83,7 +83,10 @@ test('toConfig() knows installed runtimes, configured ones and registries', () =
       ['kata', '/opt/kata', 'other'],
     ],
   )
-  assert.deepEqual(config.images.registries, { insecureHosts: ['reg.example:5000'], mirrors: {}, caFiles: {}, blocked: [] })
+  const { insecureHosts, blocked, from, files } = config.images.registries
+  assert.deepEqual([insecureHosts, blocked], [['reg.example:5000'], []])
+  assert.match(from?.['registries.reg.example:5000.insecure'] ?? '', /coracle\.toml:5$/)
+  assert.equal(files?.registriesConf, '/etc/containers/registries.conf')
   assert.equal(config.socket, '/run/coracle/coracle.sock')
 })
 
@@ -99,7 +102,7 @@ test('the default file documents every key, changes nothing when uncommented, an
   for (const { path } of keys) assert.match(text, new RegExp(`^#${path.split('.').at(-1)} = `, 'm'))
   const active = text
     .split('\n')
-    .filter((line) => /^#(\[[a-z]+\]|[a-z_]+ = )/.test(line) && !/ = ""$/.test(line) && !line.includes('NAME'))
+    .filter((line) => /^#(\[[a-z_]+\]|[a-z_]+ = )/.test(line) && !/ = ""$/.test(line) && !line.includes('NAME'))
     .map((line) => line.slice(1))
     .join('\n')
     .replace(/\[cni\]/, '[cni]')
@@ -113,6 +116,24 @@ test('printSettings() prints what loads again to the same', () => {
   const settings = load({ file: '[registries."r:5"]\ninsecure = true\n[images]\npinned = ["a", "b*"]' })
   const again = load({ file: printSettings(settings) })
   assert.deepEqual(compareSettings(settings, again), [])
+})
+
+test('proxies: our keys before the usual variables; passwords are not shown', () => {
+  const environment = { HTTPS_PROXY: 'http://me:geheim@p:3128', no_proxy: 'a.io,10.0.0.0/8' }
+  const config = toConfig(load({ environment }), all)
+  assert.deepEqual(config.images.registries.proxies, { https: 'http://me:geheim@p:3128', except: ['a.io', '10.0.0.0/8'] })
+  const settings = load({ environment, file: '[proxy]\nhttps = "http://you:geheim@q"' })
+  assert.equal(toConfig(settings, all).images.registries.proxies?.https, 'http://you:geheim@q')
+  assert.doesNotMatch(printSettings(settings), /geheim/)
+  assert.doesNotMatch(JSON.stringify(compareSettings(load({}), settings)), /geheim/)
+  assert.throws(
+    () => load({ file: '[proxy]\nhttps = "ftp://me:geheim@q"' }),
+    (err) => err instanceof Error && /http:\/\/host:port/.test(err.message) && !err.message.includes('geheim'),
+  )
+})
+
+test('a client certificate needs its key', () => {
+  assert.throws(() => toConfig(load({ file: '[registries."r"]\nclient_certificate = "/c"' }), all), /client_key go together/)
 })
 
 test('compareSettings() tells what a reload changes and what needs a restart', () => {

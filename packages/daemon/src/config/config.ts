@@ -1,9 +1,12 @@
 import { basename, join } from 'node:path'
 import { invalid } from '@coracle/base/errors'
 import type { LogLevel } from '@coracle/base/log'
-import { keys, type Value } from './keys.ts'
+import type { Value } from './keys.ts'
 import type { Settings } from './load.ts'
+
 import { type MetricsConfig, metricsOf } from './observe.ts'
+import { type RegistriesConfig, registriesOf } from './registries.ts'
+import { namesIn } from './tables.ts'
 
 export interface RuntimeConfig {
   readonly handler: string
@@ -11,14 +14,6 @@ export interface RuntimeConfig {
   readonly kind: 'crun' | 'runc' | 'runsc' | 'other'
   readonly arguments: readonly string[]
   readonly allowedAnnotations: readonly string[]
-}
-
-/** As the image room takes it. */
-export interface RegistriesConfig {
-  readonly insecureHosts: readonly string[]
-  readonly mirrors: Readonly<Record<string, readonly string[]>>
-  readonly caFiles: Readonly<Record<string, string>>
-  readonly blocked: readonly string[]
 }
 
 export interface StreamingConfig {
@@ -120,17 +115,6 @@ export function toConfig(settings: Settings, exists: (path: string) => boolean):
   }
 }
 
-/** Names the operator chose in tables such as [runtimes.NAME]. */
-function namesIn(settings: Settings, table: string): string[] {
-  const names = new Set<string>()
-  const suffixes = keys.filter((key) => key.path.startsWith(`${table}.*.`)).map((key) => key.path.slice(table.length + 2))
-  for (const path of settings.keys()) {
-    const suffix = suffixes.find((candidate) => path.endsWith(candidate))
-    if (path.startsWith(`${table}.`) && suffix !== undefined) names.add(path.slice(table.length + 1, -suffix.length))
-  }
-  return [...names]
-}
-
 function runtimesOf(settings: Settings, exists: (path: string) => boolean): RuntimeConfig[] {
   const configured = namesIn(settings, 'runtimes')
   const builtIn = Object.entries(builtInRuntimes).filter(([name, path]) => !configured.includes(name) && exists(path))
@@ -154,20 +138,6 @@ function runtimesOf(settings: Settings, exists: (path: string) => boolean): Runt
 function kindOf(path: string): RuntimeConfig['kind'] {
   const name = basename(path)
   return name === 'crun' || name === 'runc' || name === 'runsc' ? name : 'other'
-}
-
-function registriesOf(settings: Settings): RegistriesConfig {
-  const hosts = namesIn(settings, 'registries')
-  const get = (host: string, key: string) => settings.get(`registries.${host}.${key}`)?.value
-  const pairs = <T extends Value>(key: string): Record<string, T> =>
-    // The types hold: each value was checked against its key's type when it was read.
-    Object.fromEntries(hosts.flatMap((host) => (get(host, key) === undefined ? [] : [[host, get(host, key) as T]])))
-  return {
-    insecureHosts: hosts.filter((host) => get(host, 'insecure') === true),
-    mirrors: pairs<readonly string[]>('mirrors'),
-    caFiles: pairs<string>('ca_file'),
-    blocked: hosts.filter((host) => get(host, 'blocked') === true),
-  }
 }
 
 function streamingOf(settings: Settings): StreamingConfig {

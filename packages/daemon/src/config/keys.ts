@@ -4,6 +4,7 @@ import { isIP } from 'node:net'
 import { logLevels } from '@coracle/base/log'
 import { absolute, allAbsolute, oneOf, range } from './checks.ts'
 import { observeKeys } from './keys-observe.ts'
+import { registryKeys } from './keys-registry.ts'
 
 export type Value = string | number | boolean | readonly string[]
 
@@ -16,6 +17,8 @@ export interface Key {
   readonly doc: string
   /** Takes effect at SIGHUP, without a restart. */
   readonly reload?: true
+  /** Variables that other programs know it by; they count for less than any file. */
+  readonly conventional?: readonly string[]
   /** Command-line flag, without dashes. */
   readonly flag?: string
   /** What is wrong with a value of the right type, or undefined. */
@@ -216,29 +219,7 @@ export const keys: readonly Key[] = [
     reload: true,
     doc: 'Images that kubelet must not collect: exact names, prefix*, or *part*.',
   },
-  {
-    path: 'registries.*.insecure',
-    type: 'boolean',
-    default: false,
-    reload: true,
-    doc: 'Speak plain HTTP to this registry host. Loopback addresses need no entry.',
-  },
-  {
-    path: 'registries.*.ca_file',
-    type: 'string',
-    default: undefined,
-    reload: true,
-    check: absolute,
-    doc: 'PEM file of certificate authorities for this registry host, besides those of the system.',
-  },
-  { path: 'registries.*.blocked', type: 'boolean', default: false, reload: true, doc: 'Never ask this registry host.' },
-  {
-    path: 'registries.*.mirrors',
-    type: 'strings',
-    default: [],
-    reload: true,
-    doc: 'Hosts asked before this registry, in this order.',
-  },
+  ...registryKeys,
 
   {
     path: 'streaming.address',

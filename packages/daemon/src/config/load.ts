@@ -30,6 +30,12 @@ export function loadSettings(sources: Sources): Settings {
   const settings = new Map<string, Setting>()
   for (const key of keys)
     if (key.default !== undefined && !key.path.includes('*')) settings.set(key.path, { value: key.default, from: 'default' })
+  for (const key of keys) {
+    const name = key.conventional?.find((variable) => (sources.environment[variable] ?? '') !== '')
+    const text = name === undefined ? undefined : sources.environment[name]
+    if (text !== undefined)
+      settings.set(key.path, { value: fromText(key, [text], `environment ${name}`), from: `environment ${name}` })
+  }
   for (const file of filesOf(sources)) readInto(settings, file)
   for (const key of keys) {
     const name = environmentName(key.path)
@@ -105,11 +111,11 @@ const kindNames = { string: 'a string', integer: 'an integer', boolean: 'true or
 
 function checked(key: Key, value: unknown, where: string): Value {
   if (!kinds[key.type](value))
-    throw invalid(`${where} ${JSON.stringify(value)} has the wrong type: expected ${kindNames[key.type]}`)
+    throw invalid(`${where} ${JSON.stringify(masked(value))} has the wrong type: expected ${kindNames[key.type]}`)
   // The kind was just checked.
   const typed = value as Value
   const problem = key.check?.(typed)
-  if (problem !== undefined) throw invalid(`${where} ${JSON.stringify(value)}: ${problem}`)
+  if (problem !== undefined) throw invalid(`${where} ${JSON.stringify(masked(value))}: ${problem}`)
   return typed
 }
 
@@ -125,3 +131,7 @@ function fromText(key: Key, texts: readonly string[], where: string): Value {
   if (key.type === 'boolean') return checked(key, text === 'true' ? true : text === 'false' ? false : text, where)
   return checked(key, text, where)
 }
+
+/** For eyes: without the credentials that a URL may hold. */
+export const masked = <T>(value: T): T | string =>
+  typeof value === 'string' ? value.replace(/^([a-z][a-z0-9+.-]*:\/\/)?[^/@\s]*:[^@\s]*@/i, '$1***@') : value

@@ -1,6 +1,6 @@
 import { stringify } from 'smol-toml'
 import { environmentName, keys, type Value } from './keys.ts'
-import type { Settings } from './load.ts'
+import { masked, type Settings } from './load.ts'
 
 const toml = (value: Value): string =>
   Array.isArray(value) ? `[${value.map((item) => JSON.stringify(item)).join(', ')}]` : JSON.stringify(value)
@@ -32,7 +32,7 @@ export function printSettings(settings: Settings): string {
   for (const [path, { value, from }] of [...settings].sort(([a], [b]) => (a < b ? -1 : 1))) {
     const cut = path.lastIndexOf('.')
     const table = cut < 0 ? '' : path.slice(0, cut)
-    const line = `${stringify({ [path.slice(cut + 1)]: value }).trim()}  # ${from}`
+    const line = `${stringify({ [path.slice(cut + 1)]: masked(value) }).trim()}  # ${from}`
     tables.set(table, [...(tables.get(table) ?? []), line])
   }
   const sections = [...tables].sort(([a], [b]) => (a < b ? -1 : 1))
