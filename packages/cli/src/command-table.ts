@@ -67,6 +67,8 @@ export const commandTable: { readonly [name: string]: CommandEntry } = {
     summary: 'List the tags of a repository in a registry',
     load: () => import('./commands/list-tags.ts'),
   },
+  df: { group: 'Images', summary: 'Show what takes the space, byte by byte', load: () => import('./commands/df.ts') },
+  store: { group: 'Images', summary: 'Check the image store, and mend it', load: () => import('./commands/store.ts') },
   imagefsinfo: { group: 'Images', summary: 'Show the space images take', load: () => import('./commands/imagefsinfo.ts') },
   status: { group: 'Runtime', summary: 'Show whether the runtime is ready', load: () => import('./commands/status.ts') },
   info: { group: 'Runtime', summary: 'Show status and configuration of the runtime', load: () => import('./commands/info.ts') },

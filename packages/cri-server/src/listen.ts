@@ -7,6 +7,7 @@ import { logger } from '@coracle/base/log'
 import { ImageService, RuntimeService } from '@coracle/cri-api'
 import { Isolation } from '@coracle/cri-api/isolation'
 import { Progress } from '@coracle/cri-api/progress'
+import { Store } from '@coracle/cri-api/store'
 import { Why } from '@coracle/cri-api/why'
 import { Server, ServerCredentials } from '@grpc/grpc-js'
 import type { RouteDeps } from './deps.ts'
@@ -14,6 +15,7 @@ import { isolationRoutes } from './isolation.ts'
 import { progressRoutes } from './progress.ts'
 import { imageRoutes, runtimeRoutes } from './routes.ts'
 import { grpcService } from './service.ts'
+import { storeRoutes } from './store.ts'
 import { whyRoutes } from './why.ts'
 
 const log = logger('cri')
@@ -52,6 +54,7 @@ export async function listen(socketPath: string, deps: RouteDeps): Promise<CriSe
     grpcService(Progress, progressRoutes(deps.progress)),
     grpcService(Isolation, isolationRoutes(deps)),
     grpcService(Why, whyRoutes(deps)),
+    grpcService(Store, storeRoutes(deps)),
   ]) {
     server.addService(definition, implementation)
   }

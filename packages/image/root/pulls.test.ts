@@ -8,6 +8,7 @@ import { gzipSync } from 'node:zlib'
 import { codeOf, explain } from '@coracle/base/errors'
 import { delay } from '@coracle/base/signals'
 import { createHost } from '@coracle/host'
+import { parseDigest } from '@coracle/oci-spec/digest'
 import { parseReference } from '@coracle/oci-spec/reference'
 import { eventually } from '@coracle/testkit/eventually'
 import { type LayerSource, sha256, startFaultRegistry } from '@coracle/testkit/fault-registry'
@@ -159,15 +160,21 @@ describe('pulls', needsRoot(), () => {
     await world.reopen()
   })
 
-  test('a layer lost from the disk takes its image along at the next start', async () => {
+  test('a layer lost from the disk marks its image at the next start; the pull brings it back', async () => {
     const { config } = world.registry.addImage('lost', '1', [layerOf('lost')])
     const layersBefore = new Set(readdirSync(at('layers')))
     await world.pull('lost:1')
     const [added = ''] = readdirSync(at('layers')).filter((name) => !layersBefore.has(name))
     await createHost().paths.removeTree(at(`layers/${added}`))
     await world.reopen()
-    assert.equal(world.images.find(config), undefined)
-    assert.equal((await world.pull('lost:1')).id, config)
+    assert.match(world.images.find(config)?.damage ?? '', /its directory is missing/)
+    await assert.rejects(
+      world.images.createRootfs({ key: 'c', image: parseDigest('id', config) }, soon()),
+      (err) => codeOf(err) === 'data_loss',
+    )
+    assert.equal((await world.pull('lost:1')).damage, undefined)
+    await world.images.createRootfs({ key: 'c', image: parseDigest('id', config) }, soon())
+    await world.images.removeRootfs('c')
   })
 
   test('a damaged index is moved aside; images are pulled anew', async () => {

@@ -1,7 +1,10 @@
 import { setMaxListeners } from 'node:events'
 import { availableParallelism } from 'node:os'
 import { CodedError, notFound } from '@coracle/base/errors'
+import { createCheck } from './check/run.ts'
+import { Soundness } from './check/soundness.ts'
 import { collectLayers, sweep } from './collect.ts'
+import { measureStore } from './disk-usage.ts'
 import type { Image, Images } from './images.ts'
 import { findImage, findName, matchesAny, namesRemovedWith } from './names.ts'
 import { type ImagesDeps, type ImagesOptions, withDefaults } from './options.ts'
@@ -9,7 +12,8 @@ import { Puller } from './pull.ts'
 import type { RegistriesConfig } from './registry/endpoints.ts'
 import { Registries } from './registry/registries.ts'
 import { RootfsStore } from './rootfs.ts'
-import type { ImageName, StoredImage } from './store/index.ts'
+import { damageOf, type ImageName, type StoredImage } from './store/index.ts'
+import { openSession } from './store/session.ts'
 import { openStore, type Store } from './store/store.ts'
 import { createUnpackPool } from './unpack/pool.ts'
 import { createContainerUsage, imageUsage } from './usage.ts'
@@ -52,6 +56,8 @@ export async function createImages(options: ImagesOptions, deps: ImagesDeps): Pr
   const views = new ImageViews(store, () => pinned)
   const candidates = (name: string) => sources.candidates(name).map(({ reference }) => reference)
   const findNamed = (name: string) => findImage(store.index, name, candidates)
+  const session = openSession(store.layout.session, deps.processes.bootId())
+  const soundness = new Soundness(store, { processes: deps.processes, cacheDirectory: store.layout.cache }, session)
   const closing = new AbortController()
   setMaxListeners(0, closing.signal)
 
@@ -84,19 +90,32 @@ export async function createImages(options: ImagesOptions, deps: ImagesDeps): Pr
     },
     workers: () => pool.load(),
     candidates,
-    createRootfs: (request, signal) => rootfs.create(request, signal),
+    async createRootfs(request, signal) {
+      await soundness.ensure(request.image, signal)
+      return rootfs.create(request, signal)
+    },
     unmountRootfs: (key) => rootfs.unmount(key),
     removeRootfs: (key) => rootfs.remove(key),
     writableLayer: (key) => rootfs.writableLayer(key),
     rootfsKeys: () => rootfs.keys(),
     imageUsage: async () => imageUsage(store),
     containerUsage,
-    recover: () => sweep(store, rootfs),
+    diskUsage: (signal) => measureStore({ store, rootfs, paths: deps.paths }, signal),
+    check: createCheck({
+      parts: { store, rootfs, soundness },
+      pull: (reference, signal) => puller.pull({ reference }, signal),
+      collect: () => collectLayers(store, rootfs),
+    }),
+    async recover() {
+      await sweep(store, rootfs)
+      void soundness.clearAll(closing.signal)
+    },
     async close() {
       if (closing.signal.aborted) return
       closing.abort(new CodedError('unavailable', 'the image store is being closed'))
       await pool.close()
-      await store.trash.close()
+      await Promise.all([store.trash.close(), store.containersTrash.close()])
+      session.end()
       store.database[Symbol.dispose]()
     },
   }
@@ -128,6 +147,8 @@ class ImageViews {
       tags: Object.freeze(tags.sort()),
       digests: Object.freeze(digests.sort()),
       sizeBytes: image.sizeBytes,
+      readOnly: image.origin !== undefined,
+      damage: damageOf(index, image),
       pinned: matchesAny(this.#pinned(), [image.id, ...tags, ...digests]),
       config: image.config,
       get rawConfig() {

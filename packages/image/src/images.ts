@@ -3,6 +3,8 @@
 import type { Digest, ImageId } from '@coracle/oci-spec/digest'
 import type { ImageConfig, Platform } from '@coracle/oci-spec/image'
 import type { Reference } from '@coracle/oci-spec/reference'
+import type { StoreCheckOptions, StoreCheckSummary } from './check/findings.ts'
+import type { StoreDiskUsage } from './disk-usage.ts'
 
 /** Credentials as they come with one request; never logged, never stored. */
 export interface Credentials {
@@ -44,6 +46,10 @@ export interface Image {
   /** Compressed layer bytes plus config. */
   readonly sizeBytes: number
   readonly pinned: boolean
+  /** It lies in a read-only store: it cannot be removed. */
+  readonly readOnly: boolean
+  /** Why no container can be made from it until it is pulled again; undefined: it is whole. */
+  readonly damage: string | undefined
   readonly config: ImageConfig
   /** The config blob as it came, for verbose output. */
   readonly rawConfig: string
@@ -110,7 +116,14 @@ export interface Images {
 
   imageUsage(signal: AbortSignal): Promise<StoreUsage>
   containerUsage(signal: AbortSignal): Promise<StoreUsage>
-  /** Sweeps what an unclean end left: ingests, half-unpacked layers, layers no image or container refers to. */
+  /** Where every byte is. Measures: takes seconds on a large store. */
+  diskUsage(signal: AbortSignal): Promise<StoreDiskUsage>
+  /** Looks at the whole store, tells what is wrong as it is found, and mends it if asked to. One at a time: else `unavailable`. */
+  check(options: StoreCheckOptions, signal: AbortSignal): Promise<StoreCheckSummary>
+  /**
+   * Sweeps what an unclean end left: ingests, half-unpacked layers, layers no image or container refers to. After a power loss what
+   * was written last is checked in the background; until then a container that wants it waits for that.
+   */
   recover(signal: AbortSignal): Promise<void>
   close(): Promise<void>
 }

@@ -1,13 +1,11 @@
 // An archive may leave out a directory and have only what is in it. Unpacked alone, such a layer would give the directory default
 // metadata, and overlay shows the topmost. A small layer on top of the image's own repeats what the lower layers say.
 
-import { randomBytes } from 'node:crypto'
 import { chmodSync, chownSync, lstatSync, mkdirSync, openSync, type Stats, utimesSync } from 'node:fs'
-import { join } from 'node:path'
 import { type DiffId, digestOf } from '@coracle/oci-spec/digest'
 import { publishLayer } from './layers.ts'
-import type { LayerKey } from './store/index.ts'
-import type { Store } from './store/store.ts'
+import { isSound, type LayerKey } from './store/index.ts'
+import { reserveStaging, type Store } from './store/store.ts'
 import { TreeRecorder } from './tree/recorder.ts'
 import { recordName } from './unpack/messages.ts'
 
@@ -26,7 +24,7 @@ export async function mendDirectories(store: Store, diffIds: readonly DiffId[]):
   const layers = diffIds.map((diffId) => {
     const layer = store.index.layer(diffId)
     return {
-      directory: Buffer.from(layer === undefined ? '' : store.layout.layer(layer.number)),
+      directory: Buffer.from(layer === undefined ? '' : store.layerPath(layer)),
       implied: new Set(layer?.impliedDirectories),
     }
   })
@@ -42,7 +40,7 @@ export async function mendDirectories(store: Store, diffIds: readonly DiffId[]):
   const found = [...needed].sort().map((name) => effective(layers, name))
   const recipe = found.map(({ path, mode, uid, gid, mtimeMs }) => [path.toString('latin1'), mode, uid, gid, mtimeMs])
   const key: LayerKey = `dirs-${digestOf(JSON.stringify(recipe))}`
-  if (store.index.layer(key) === undefined) await makeMendingLayer(store, key, found)
+  if (!isSound(store.index.layer(key))) await makeMendingLayer(store, key, found)
   return [key]
 }
 
@@ -89,7 +87,8 @@ function lookAt(layer: Buffer, path: Buffer): Stats | 'absent' | 'hidden' {
 }
 
 async function makeMendingLayer(store: Store, key: LayerKey, found: readonly Found[]): Promise<void> {
-  const staging = join(store.layout.staging, randomBytes(8).toString('hex'))
+  using reserved = reserveStaging(store)
+  const staging = reserved.path
   mkdirSync(staging, { mode: 0o755 })
   const at = (path: Buffer): Buffer => Buffer.concat([Buffer.from(`${staging}/`), path])
   for (const { path } of found) mkdirSync(at(path), { recursive: true, mode: 0o755 })

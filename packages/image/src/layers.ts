@@ -1,10 +1,9 @@
 // Layers by diffID: each is downloaded and unpacked once, whoever asks, and becomes part of the store when it is whole and on disk.
 
-import { randomBytes } from 'node:crypto'
 import { mkdirSync, renameSync } from 'node:fs'
 import { open } from 'node:fs/promises'
-import { join } from 'node:path'
 import { codeOf } from '@coracle/base/errors'
+import { failpoint } from '@coracle/base/failpoint'
 import { Limiter } from '@coracle/base/limiter'
 import { logger } from '@coracle/base/log'
 import { SingleFlight } from '@coracle/base/single-flight'
@@ -14,8 +13,8 @@ import type { Descriptor } from '@coracle/oci-spec/image'
 import type { LayerProgress } from './images.ts'
 import type { Settings } from './options.ts'
 import type { RegistrySource } from './registry/client.ts'
-import type { LayerKey } from './store/index.ts'
-import type { Store } from './store/store.ts'
+import { isSound, type LayerKey } from './store/index.ts'
+import { reserveStaging, type Store } from './store/store.ts'
 import { recordName, type UnpackedLayer } from './unpack/messages.ts'
 import type { UnpackPool } from './unpack/pool.ts'
 
@@ -50,7 +49,7 @@ export class Layers {
   /** Resolves when the layer is in the store, durably. */
   async ensure(request: LayerRequest, signal: AbortSignal): Promise<void> {
     for (let tries = 1; ; tries++) {
-      if (this.#deps.store.index.layer(request.diffId) !== undefined) return request.onProgress('present', request.blob.size)
+      if (isSound(this.#deps.store.index.layer(request.diffId))) return request.onProgress('present', request.blob.size)
       let own = false
       try {
         using _listening = this.#listen(request)
@@ -96,8 +95,8 @@ export class Layers {
 
   async #unpack(request: LayerRequest, own: Stage, signal: AbortSignal): Promise<void> {
     const { store, pool, settings } = this.#deps
-    const directory = randomBytes(8).toString('hex')
-    const path = join(store.layout.staging, directory)
+    const staging = reserveStaging(store)
+    const { name: directory, path } = staging
     mkdirSync(path, { mode: 0o755 })
     this.#tell(request.diffId, 'downloading', 0)
     let downloaded = 0
@@ -126,15 +125,19 @@ export class Layers {
       const layer = await handle.result
       if (layer.warnings.length > 0)
         log.warn('layer unpacked with warnings', { diffId: request.diffId, warnings: layer.warnings })
+      await failpoint('image.pull.unpacked')
       await stage(['sync', 'layer to disk'], () => store.sync())
       signal.throwIfAborted()
+      await failpoint('image.pull.synced')
       await publishLayer(store, path, { key: request.diffId, blob: request.blob, layer })
     } catch (err) {
       void handle.settled
         .then(() => Promise.all([path, recordName(path)].map((left) => store.trash.take(left))))
         .catch((late) => log.warn('staging not removed', { path, error: String(late) }))
+        .finally(() => staging[Symbol.dispose]())
       throw err
     }
+    staging[Symbol.dispose]()
   }
 }
 
@@ -145,22 +148,34 @@ export interface FinishedLayer {
 }
 
 /** Moves a directory and its tree record, whose content is on disk, to their places, makes that durable, and only then records it. */
-export async function publishLayer(store: Store, path: string, { key, blob, layer }: FinishedLayer): Promise<void> {
+export async function publishLayer(store: Store, path: string, finished: FinishedLayer): Promise<void> {
   const number = store.index.nextNumber()
-  renameSync(recordName(path), store.layout.tree(number))
-  renameSync(path, store.layout.layer(number))
-  for (const directory of [store.layout.trees, store.layout.layers]) {
-    await using parent = await open(directory, 'r')
-    await parent.sync()
+  try {
+    renameSync(recordName(path), store.layout.tree(number))
+    renameSync(path, store.layout.layer(number))
+    await failpoint('image.pull.renamed')
+    for (const directory of [store.layout.trees, store.layout.layers]) {
+      await using parent = await open(directory, 'r')
+      await parent.sync()
+    }
+    record(store, number, finished)
+  } catch (err) {
+    // Without a record nobody would look for them before the next start.
+    for (const left of [store.layout.layer(number), store.layout.tree(number)]) await store.trash.take(left)
+    throw err
   }
+}
+
+function record(store: Store, number: number, { key, blob, layer }: FinishedLayer): void {
+  const before = store.index.layer(key)
+  const { usedBytes, inodes, impliedDirectories, treeDigest } = layer
   store.index.addLayer({
-    key,
-    number,
+    ...{ key, number, usedBytes, inodes, impliedDirectories, treeDigest },
     blobDigest: blob.digest,
     blobBytes: blob.size,
-    usedBytes: layer.usedBytes,
-    inodes: layer.inodes,
-    impliedDirectories: layer.impliedDirectories,
-    treeDigest: layer.treeDigest,
+    createdAtMs: Date.now(),
+    damage: undefined,
   })
+  // A damaged one: what stands on it keeps it until it is gone.
+  if (before !== undefined && before.origin === undefined) store.retired.add(before.number)
 }

@@ -1,4 +1,6 @@
+export type { StoreCheckOptions, StoreCheckSummary, StoreFinding } from './check/findings.ts'
 export { createImages, type ReloadableImages } from './create-images.ts'
+export type { ContainerUsage, LayerUsage, PartUsage, StoreDiskUsage } from './disk-usage.ts'
 export type * from './images.ts'
 export type { ImagesDeps, ImagesOptions } from './options.ts'
 export type { RegistriesConfig } from './registry/endpoints.ts'

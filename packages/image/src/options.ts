@@ -3,8 +3,10 @@ import type { RegistriesConfig } from './registry/endpoints.ts'
 import type { ExtractLimits } from './unpack/extract.ts'
 
 export interface ImagesOptions {
-  /** What survives a reboot: the index, layers, writable layers. One file system. */
+  /** What survives a reboot: the index, layers, and writable layers unless they have a place of their own. One file system. */
   readonly root: string
+  /** For writable layers, on a disk of their own. Default: `root`. */
+  readonly containersRoot?: string
   /** What does not: mount points. */
   readonly state: string
   readonly registries?: RegistriesConfig
@@ -44,6 +46,7 @@ export function withDefaults(options: ImagesOptions, cores: number): Settings {
     retryBaseMs: 500,
     pinned: [],
     volatileRootfs: true,
+    containersRoot: options.root,
     ...options,
     limits: {
       maxEntries: 5_000_000,

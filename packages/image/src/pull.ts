@@ -1,5 +1,6 @@
 // From a reference to an image in the store: resolve, fetch config, unpack layers side by side, record.
 import { CodedError, explain, failed } from '@coracle/base/errors'
+import { failpoint } from '@coracle/base/failpoint'
 import { Limiter } from '@coracle/base/limiter'
 import { logger } from '@coracle/base/log'
 import { SingleFlight } from '@coracle/base/single-flight'
@@ -16,6 +17,7 @@ import type { RegistryClient, RegistrySource } from './registry/client.ts'
 import { RegistryError } from './registry/errors.ts'
 import { fetchBlob, type ResolvedManifest, resolveManifest } from './registry/manifests.ts'
 import type { Registries } from './registry/registries.ts'
+import { damageOf } from './store/index.ts'
 import { leaseLayers } from './store/store.ts'
 import { registryErrorIn } from './unpack/messages.ts'
 
@@ -71,9 +73,13 @@ export class Puller {
       const id = resolved.manifest.config.digest as ImageId
       const names = namesOf(request.reference, resolved.topDigest, id)
       const { index } = this.#deps.store
-      if (index.image(id) !== undefined) index.addNames(names)
+      const present = index.image(id)
+      // One that is damaged is fetched again: only what it lost is downloaded.
+      if (present !== undefined && present.origin === undefined && damageOf(index, present) === undefined) index.addNames(names)
       else await this.#fetch(pull, { source, client, resolved, id })
+      await failpoint('image.pull.recorded')
       await index.flush()
+      await failpoint('image.pull.flushed')
       log.info('image pulled', { image: name, id, ms: Math.round(performance.now() - startedAt) })
       return id
     } finally {
@@ -86,6 +92,7 @@ export class Puller {
     const { manifest } = resolved
     const limits = { signal: pull.signal, stallMs: source.stallTimeoutMs, maxBytes: maxConfigBytes }
     const rawConfig = await fetchBlob(client, manifest.config, limits)
+    await failpoint('image.pull.config')
     const config = parseImageConfig(rawConfig)
     checkConfig(config, manifest.layers, pull.platform)
     using _lease = leaseLayers(store, config.diffIds)
@@ -121,6 +128,7 @@ export class Puller {
       sizeBytes,
       layers: [...stackOf(config.diffIds), ...mended],
     }
+    await failpoint('image.pull.layers')
     store.index.addImage(
       { image, rawConfig, rawManifest: resolved.rawManifest },
       namesOf(pull.request.reference, resolved.topDigest, id),

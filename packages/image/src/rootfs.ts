@@ -9,13 +9,13 @@ import type { ImageId } from '@coracle/oci-spec/digest'
 import { removeViews, withIdmappedLayers } from './idmapped-layers.ts'
 import type { Rootfs, RootfsRequest } from './images.ts'
 import type { ImagesDeps, Settings } from './options.ts'
-import type { LayerKey } from './store/index.ts'
+import { damageOf, type Layer, type LayerKey } from './store/index.ts'
 import type { Store } from './store/store.ts'
 
 interface RootfsRecord {
   readonly image: ImageId
   readonly layers: readonly LayerKey[]
-  /** Numbers of the layers: known even if the index is lost. */
+  /** Numbers of the layers in our own store: known even if the index is lost. */
   readonly numbers: readonly number[]
   readonly idmapped?: boolean
 }
@@ -28,6 +28,14 @@ export interface RootfsDeps {
   readonly onReleased: () => void
 }
 
+export interface LayersInUse {
+  readonly keys: ReadonlySet<LayerKey>
+  readonly numbers: ReadonlySet<number>
+  readonly byKey: ReadonlyMap<string, readonly number[]>
+}
+
+// What stands in a record that could not be read: no digest is empty.
+const noImage = '' as ImageId
 const recordFile = 'layers.json'
 const upper = 'fs'
 
@@ -52,14 +60,20 @@ export class RootfsStore {
     const { store } = this.#deps
     const stored = store.index.image(image)
     if (stored === undefined) throw notFound(`image ${image} is not in the store`)
-    const numbers = stored.layers.map((layer) => store.index.layer(layer)?.number)
-    if (numbers.includes(undefined)) throw new CodedError('data_loss', `image ${image} has lost a layer: pull it again`)
-    const record: RootfsRecord = { image, layers: stored.layers, numbers: numbers as number[], idmapped: idmap !== undefined }
+    const damage = damageOf(store.index, stored)
+    if (damage !== undefined) throw new CodedError('data_loss', `image ${image} is damaged (${damage}): pull it again`)
+    // All are there: otherwise it were damaged.
+    const layers = stored.layers.map((layer) => store.index.layer(layer) as Layer)
+    const own = layers.filter(({ origin }) => origin === undefined)
+    const record: RootfsRecord = {
+      ...{ image, layers: stored.layers, numbers: own.map(({ number }) => number) },
+      idmapped: idmap !== undefined,
+    }
     this.#records.set(key, record)
     const target = this.#target(key)
     try {
       this.#makeDirectories(key, record)
-      await this.#mount(request, record, signal)
+      await this.#mount(request, layers, signal)
     } catch (err) {
       await this.remove(key)
       throw failed(`make the root file system of ${key}`, noSpace(err))
@@ -67,11 +81,11 @@ export class RootfsStore {
     return { path: target }
   }
 
-  async #mount({ key, idmap }: RootfsRequest, { numbers }: RootfsRecord, signal: AbortSignal): Promise<void> {
-    const { layout } = this.#deps.store
+  async #mount({ key, idmap }: RootfsRequest, stack: readonly Layer[], signal: AbortSignal): Promise<void> {
+    const { store } = this.#deps
     const { mounts } = this.#deps.host
     const destination = this.#target(key)
-    const layers = numbers.toReversed().map((number) => layout.layer(number))
+    const layers = stack.toReversed().map((layer) => store.layerPath(layer))
     const mount = (lower: readonly string[]) =>
       mounts.mount({ type: 'overlay', source: 'overlay', destination, options: this.#options(key, lower) })
     if (idmap === undefined) {
@@ -82,7 +96,7 @@ export class RootfsStore {
     const { usernsPath, rootUid, rootGid } = idmap
     mkdirSync(destination, { recursive: true, mode: 0o700 })
     // The overlay writes as root of the host, which an idmapped upper directory could not name: this one directory is given away instead.
-    for (const path of [dirname(destination), join(this.#directory(key), upper)]) chownSync(path, rootUid, rootGid)
+    for (const path of [dirname(destination), join(this.directory(key), upper)]) chownSync(path, rootUid, rootGid)
     await withIdmappedLayers(this.#deps.host, { directory: this.#views(key), layers, usernsPath, use: mount }, signal)
   }
 
@@ -96,20 +110,32 @@ export class RootfsStore {
 
   async remove(key: string): Promise<void> {
     await this.unmount(key)
-    await doing(`remove the writable layer of ${key}`, () => this.#deps.store.trash.take(this.#directory(key)))
+    await doing(`remove the writable layer of ${key}`, () => this.#deps.store.containersTrash.take(this.directory(key)))
     if (this.#records.delete(key)) this.#deps.onReleased()
   }
 
-  writableLayer = (key: string): string => join(this.#directory(parseComponent('root file system key', key)), upper)
+  writableLayer = (key: string): string => join(this.directory(parseComponent('root file system key', key)), upper)
   keys = (): readonly string[] => [...this.#records.keys()]
 
-  /** Layers in use, and the numbers of their directories. */
-  inUse(): { readonly keys: ReadonlySet<LayerKey>; readonly numbers: ReadonlySet<number> } {
+  /** Layers in use, and the numbers of their directories, also by root file system. */
+  inUse(): LayersInUse {
     const records = [...this.#records.values()]
-    return { keys: new Set(records.flatMap(({ layers }) => layers)), numbers: new Set(records.flatMap(({ numbers }) => numbers)) }
+    return {
+      keys: new Set(records.flatMap(({ layers }) => layers)),
+      numbers: new Set(records.flatMap(({ numbers }) => numbers)),
+      byKey: new Map([...this.#records].map(([key, { numbers }]) => [key, numbers])),
+    }
   }
 
-  #directory = (key: string): string => join(this.#deps.store.layout.containers, key)
+  /** The root file systems that stand on a layer. */
+  users = (layer: LayerKey): readonly string[] =>
+    [...this.#records].filter(([, { layers }]) => layers.includes(layer)).map(([key]) => key)
+  imageOf = (key: string): ImageId | undefined => this.#records.get(key)?.image
+  /** Root file systems whose record could not be read. */
+  unreadable = (): readonly string[] => [...this.#records].filter(([, { image }]) => image === noImage).map(([key]) => key)
+
+  /** All that is kept of one. */
+  directory = (key: string): string => join(this.#deps.store.layout.containers, key)
   #views = (key: string): string => join(this.#deps.store.layout.idmappedLayers, key)
   #target = (key: string): string =>
     this.#records.get(key)?.idmapped === true
@@ -117,7 +143,7 @@ export class RootfsStore {
       : join(this.#deps.store.layout.mounts, key)
 
   #makeDirectories(key: string, record: RootfsRecord): void {
-    const directory = this.#directory(key)
+    const directory = this.directory(key)
     mkdirSync(directory, { mode: 0o700 })
     writeFileSync(join(directory, recordFile), JSON.stringify(record), { mode: 0o600 })
     mkdirSync(join(directory, upper), { mode: 0o755 })
@@ -125,7 +151,7 @@ export class RootfsStore {
   }
 
   #options(key: string, lower: readonly string[]): readonly string[] {
-    const directory = this.#directory(key)
+    const directory = this.directory(key)
     return [
       `lowerdir=${lower.map(escaped).join(':')}`,
       `upperdir=${escaped(join(directory, upper))}`,
@@ -138,10 +164,10 @@ export class RootfsStore {
   #read(key: string): RootfsRecord {
     try {
       // Our own file.
-      return JSON.parse(readFileSync(join(this.#directory(key), recordFile), 'utf8')) as RootfsRecord
+      return JSON.parse(readFileSync(join(this.directory(key), recordFile), 'utf8')) as RootfsRecord
     } catch (err) {
       if (!(err instanceof SyntaxError) && !isErrno(err, 'ENOENT', 'ENOTDIR')) throw err
-      return { image: '' as ImageId, layers: [], numbers: [] }
+      return { image: noImage, layers: [], numbers: [] }
     }
   }
 }

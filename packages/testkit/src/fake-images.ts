@@ -44,6 +44,7 @@ export function createFakeImages(directory: string, name: string): FakeImages {
     list: () => [image],
     find,
     remove: async () => {},
+    check: async () => ({ layers: 0, files: 0, bytesRead: 0, images: 1, unrecorded: 0, findings: 0, left: 0 }),
     setPinned: () => {},
     async createRootfs({ key, image: id }) {
       await enter('createRootfs', key)
@@ -67,6 +68,7 @@ export function createFakeImages(directory: string, name: string): FakeImages {
     rootfsKeys: () => [...keys],
     imageUsage: usage,
     containerUsage: usage,
+    diskUsage: async () => ({ layers: [], containers: [], parts: [], totals: [] }),
     recover: async () => {},
     close: async () => {},
   }
@@ -76,7 +78,7 @@ function fakeImage(name: string): Image {
   return {
     // A digest by its shape; nothing is hashed.
     id: `sha256:${'1'.repeat(64)}` as ImageId,
-    ...{ tags: [name], digests: [], sizeBytes: 1, pinned: false, rawConfig: '{}' },
+    ...{ tags: [name], digests: [], sizeBytes: 1, pinned: false, readOnly: false, damage: undefined, rawConfig: '{}' },
     config: {
       platform: { os: 'linux', architecture: 'amd64' },
       ...{ user: '', env: [], entrypoint: [], cmd: ['/bin/true'], workingDir: '', stopSignal: '' },

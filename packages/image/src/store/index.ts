@@ -1,8 +1,12 @@
 // The image index: what is in the database, held in memory too. Every change goes to the database first.
+import { explain } from '@coracle/base/errors'
+import { logger } from '@coracle/base/log'
 import { type DiffId, type Digest, type ImageId, parseDigest } from '@coracle/oci-spec/digest'
 import type { ImageConfig } from '@coracle/oci-spec/image'
 import { parseImageConfig } from '@coracle/oci-spec/image-config'
 import type { Database, Row } from './database.ts'
+
+const log = logger('image')
 
 /** A layer's key: its diffID, or `dirs-` and a digest for one that only mends directories of the layers below. */
 export type LayerKey = DiffId | `dirs-${string}`
@@ -18,6 +22,24 @@ export interface Layer {
   readonly impliedDirectories: readonly string[]
   /** Digest of its tree record; undefined: it was unpacked before there were any. */
   readonly treeDigest: string | undefined
+  /** When it was recorded, milliseconds after 1970. */
+  readonly createdAtMs: number
+  /** What a check found wrong with it; undefined: nothing. A container is never made on it. */
+  readonly damage: string | undefined
+  /** Root of the read-only store that it lies in; undefined: our own. */
+  readonly origin?: string
+}
+
+export const isSound = (layer: Layer | undefined): layer is Layer => layer !== undefined && layer.damage === undefined
+
+/** Why no container can be made from an image; undefined: it is whole. */
+export function damageOf(index: ImageIndex, image: StoredImage): string | undefined {
+  for (const key of image.layers) {
+    const layer = index.layer(key)
+    if (layer === undefined) return `layer ${key} is not in the store`
+    if (layer.damage !== undefined) return `layer ${key}: ${layer.damage}`
+  }
+  return undefined
 }
 
 export interface StoredImage {
@@ -27,6 +49,8 @@ export interface StoredImage {
   readonly sizeBytes: number
   /** Lowest first. */
   readonly layers: readonly LayerKey[]
+  /** Root of the read-only store that it is recorded in; undefined: our own. */
+  readonly origin?: string
 }
 
 export interface ImageName {
@@ -62,13 +86,25 @@ export class ImageIndex {
       this.#layers.set(layer.key, layer)
       this.#lastNumber = Math.max(this.#lastNumber, layer.number)
     }
-    for (const row of db.all('SELECT * FROM images')) {
-      const image = imageOf(row)
-      this.#images.set(image.id, image)
-    }
+    for (const row of db.all('SELECT * FROM images')) this.#loadImage(row)
     for (const row of db.all('SELECT * FROM names')) {
       const name = nameOf(row)
-      this.#names.set(name.name, name)
+      if (this.#images.has(name.image)) this.#names.set(name.name, name)
+    }
+  }
+
+  // One whose bytes the disk has changed is as good as none: it is pulled again.
+  #loadImage(row: Row): void {
+    try {
+      const image = imageOf(row)
+      this.#images.set(image.id, image)
+    } catch (err) {
+      const id = String(row['id'])
+      log.error('record of an image is damaged and is removed: pull it again', { id, error: explain(err) })
+      this.#db.write((run) => {
+        run('DELETE FROM names WHERE image = ?', id)
+        run('DELETE FROM images WHERE id = ?', id)
+      })
     }
   }
 
@@ -81,15 +117,26 @@ export class ImageIndex {
   flush = (): Promise<void> => this.#db.flush()
   nextNumber = (): number => ++this.#lastNumber
 
-  rawConfig(id: ImageId): string {
-    const [row] = this.#db.all('SELECT config FROM images WHERE id = ?', id)
-    return Buffer.from((row?.['config'] as Uint8Array | undefined) ?? []).toString('utf8')
+  rawConfig = (id: ImageId): string => this.documents(id).config.toString('utf8')
+
+  /** An image's config and manifest as they came; empty when it is not recorded here. */
+  documents(id: ImageId): { readonly config: Buffer; readonly manifest: Buffer } {
+    const [row] = this.#db.all('SELECT config, manifest FROM images WHERE id = ?', id)
+    const blob = (column: string) => Buffer.from((row?.[column] as Uint8Array | undefined) ?? [])
+    return { config: blob('config'), manifest: blob('manifest') }
   }
 
+  /** What SQLite's own full check finds wrong with the database. */
+  integrityProblems(): readonly string[] {
+    const lines = this.#db.all('PRAGMA integrity_check(20)').map((row) => String(row['integrity_check']))
+    return lines.filter((line) => line !== 'ok')
+  }
+
+  /** Records a layer; one of the same key gives way to it. */
   addLayer(layer: Layer): void {
     this.#db.write((run) =>
       run(
-        'INSERT INTO layers (diff_id, number, blob_digest, blob_bytes, used_bytes, inodes, implied, tree_digest, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)',
+        'INSERT OR REPLACE INTO layers (diff_id, number, blob_digest, blob_bytes, used_bytes, inodes, implied, tree_digest, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)',
         layer.key,
         layer.number,
         layer.blobDigest,
@@ -98,10 +145,19 @@ export class ImageIndex {
         layer.inodes,
         JSON.stringify(layer.impliedDirectories),
         layer.treeDigest ?? '',
-        Date.now(),
+        layer.createdAtMs,
       ),
     )
     this.#layers.set(layer.key, layer)
+  }
+
+  /** Marks a layer as damaged, or, with no text, as sound again. */
+  setDamage(key: LayerKey, damage: string | undefined): void {
+    const layer = this.#layers.get(key)
+    if (layer === undefined || layer.damage === damage) return
+    if (layer.origin === undefined)
+      this.#db.write((run) => run('UPDATE layers SET damage = ? WHERE diff_id = ?', damage ?? '', key))
+    this.#layers.set(key, { ...layer, damage })
   }
 
   removeLayers(keys: readonly LayerKey[]): void {
@@ -192,6 +248,8 @@ function layerOf(row: Row): Layer {
     inodes: Number(row['inodes']),
     impliedDirectories: JSON.parse(String(row['implied'])) as string[],
     treeDigest: row['tree_digest'] === '' ? undefined : String(row['tree_digest']),
+    createdAtMs: Number(row['created_at']),
+    damage: row['damage'] === '' ? undefined : String(row['damage']),
   }
 }
 

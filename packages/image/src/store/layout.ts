@@ -1,10 +1,14 @@
-// Where things lie. All below one root on one file system, so that every move is a rename.
+// Where things lie: images below one root, containers below the same or another, so that every move is a rename.
 import { chmodSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 
 export interface Layout {
   readonly root: string
+  /** `root`, and that of the containers where it is another. */
+  readonly roots: readonly string[]
   readonly database: string
+  /** The mark of a clean end. */
+  readonly session: string
   /** Finished layers, by number in base 36: short, because overlay takes all their paths in one page. */
   readonly layers: string
   /** Tree records of the layers, by the same numbers. */
@@ -15,6 +19,10 @@ export interface Layout {
   readonly containers: string
   /** What waits for removal. */
   readonly trash: string
+  /** The same on the containers' disk. */
+  readonly containersTrash: string
+  /** All of them. */
+  readonly trashes: readonly string[]
   /** What can be made again. */
   readonly cache: string
   /** Mount points of root file systems. Below the state directory: they do not survive a reboot. */
@@ -27,31 +35,46 @@ export interface Layout {
   tree(number: number): string
 }
 
-export function createLayout(root: string, state: string): Layout {
+/** A layer's directory in the store whose root this is. */
+export const layerBelow = (root: string, number: number): string => join(root, 'layers', number.toString(36))
+
+export interface Places {
+  readonly root: string
+  readonly state: string
+  /** Where writable layers go, perhaps on another disk. */
+  readonly containersRoot: string
+}
+
+export function createLayout({ root, state, containersRoot }: Places): Layout {
+  const roots = [...new Set([root, containersRoot])]
   const layout: Layout = {
     root,
+    roots,
     database: join(root, 'images.db'),
+    session: join(root, 'session.json'),
     layers: join(root, 'layers'),
     trees: join(root, 'trees'),
     staging: join(root, 'staging'),
-    containers: join(root, 'containers'),
+    containers: join(containersRoot, 'containers'),
     trash: join(root, 'trash'),
+    containersTrash: join(containersRoot, 'trash'),
+    trashes: roots.map((each) => join(each, 'trash')),
     cache: join(root, 'cache'),
     mounts: join(state, 'rootfs'),
     idmappedMounts: join(state, 'userns'),
     idmappedLayers: join(state, 'idmap'),
-    layer: (number) => join(root, 'layers', number.toString(36)),
+    layer: (number) => layerBelow(root, number),
     tree: (number) => join(root, 'trees', number.toString(36)),
   }
-  mkdirSync(root, { recursive: true, mode: 0o711 })
+  for (const each of roots) mkdirSync(each, { recursive: true, mode: 0o711 })
   for (const directory of [state, layout.idmappedMounts]) {
     mkdirSync(directory, { recursive: true, mode: 0o711 })
     // Runtimes go to an idmapped root as the pod's root.
     chmodSync(directory, 0o711)
   }
-  const { layers, trees, staging, containers, trash, cache, mounts, idmappedLayers } = layout
+  const { layers, trees, staging, containers, trashes, cache, mounts, idmappedLayers } = layout
   // Unpacked files are as readable as their image made them: nobody but root may reach them.
-  for (const directory of [layers, trees, staging, containers, trash, cache, mounts, idmappedLayers])
+  for (const directory of [layers, trees, staging, containers, ...trashes, cache, mounts, idmappedLayers])
     mkdirSync(directory, { recursive: true, mode: 0o700 })
   return layout
 }

@@ -1,10 +1,13 @@
 // Everything that is kept: the index, the directories, and who still needs which layer.
+import { randomBytes } from 'node:crypto'
 import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
 import type { ImagesDeps, Settings } from '../options.ts'
 import { createSyncBatch } from '../sync-batch.ts'
+import { recordName } from '../unpack/messages.ts'
 import { type Database, openDatabase } from './database.ts'
-import { ImageIndex, type LayerKey } from './index.ts'
-import { createLayout, type Layout } from './layout.ts'
+import { ImageIndex, type Layer, type LayerKey } from './index.ts'
+import { createLayout, type Layout, layerBelow } from './layout.ts'
 import { Trash } from './trash.ts'
 
 export interface Store {
@@ -12,24 +15,51 @@ export interface Store {
   readonly database: Database
   readonly index: ImageIndex
   readonly trash: Trash
+  /** For what lies on the containers' disk. */
+  readonly containersTrash: Trash
   /** syncfs(2) of the root's file system, joined. */
   readonly sync: () => Promise<void>
   /** Layers that pulls in flight hold, and how many do. In memory: at start there are no pulls. */
   readonly leases: Map<LayerKey, number>
+  /** Names in the staging directory that work in flight uses. */
+  readonly staging: Set<string>
+  /** Numbers of layers that were unpacked anew: their directories go when no container stands on them any more. */
+  readonly retired: Set<number>
+  /** Where a layer's content lies, in whichever store. */
+  layerPath(layer: Layer): string
 }
 
 export function openStore(settings: Settings, deps: ImagesDeps): Store {
-  const layout = createLayout(settings.root, settings.state)
+  const layout = createLayout(settings)
   const database = openDatabase(layout.database)
   const numbers = readdirSync(layout.layers).map((name) => Number.parseInt(name, 36))
   const last = numbers.filter(Number.isSafeInteger).reduce((a, b) => Math.max(a, b), 0)
+  const trash = new Trash(layout.trash, deps)
   return {
     layout,
     database,
     index: new ImageIndex(database, last),
-    trash: new Trash(layout.trash, deps),
+    trash,
+    containersTrash: layout.containersTrash === layout.trash ? trash : new Trash(layout.containersTrash, deps),
     sync: createSyncBatch(() => deps.mounts.syncFileSystem(layout.root)),
     leases: new Map(),
+    staging: new Set(),
+    retired: new Set(),
+    layerPath: (layer) => (layer.origin === undefined ? layout.layer(layer.number) : layerBelow(layer.origin, layer.number)),
+  }
+}
+
+/** Reserves a name in the staging directory, for a layer and its tree record, until disposed. */
+export function reserveStaging(store: Store): Disposable & { readonly name: string; readonly path: string } {
+  const name = randomBytes(8).toString('hex')
+  const names = [name, recordName(name)]
+  for (const each of names) store.staging.add(each)
+  return {
+    name,
+    path: join(store.layout.staging, name),
+    [Symbol.dispose]() {
+      for (const each of names) store.staging.delete(each)
+    },
   }
 }
 
