@@ -104,6 +104,7 @@ function createRuntime(
       runtimeRoot: join(config.state, 'oci', runtime.handler),
       cgroupDriver: driver,
       extraArguments: runtime.arguments,
+      timeouts: { createMs: config.limits.runtimeTimeoutMs, startMs: config.limits.runtimeTimeoutMs },
     },
     host,
   )

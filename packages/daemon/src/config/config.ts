@@ -57,7 +57,7 @@ export interface Config {
   readonly streaming: StreamingConfig
   /** Undefined: not served. */
   readonly metrics: MetricsConfig | undefined
-  readonly limits: { readonly probeTimeoutMs: number; readonly unclaimedMs: number }
+  readonly limits: { readonly probeTimeoutMs: number; readonly runtimeTimeoutMs: number; readonly unclaimedMs: number }
 }
 
 /** Handlers that are there without being configured, where their program is. */
@@ -110,6 +110,7 @@ export function toConfig(settings: Settings, exists: (path: string) => boolean):
     metrics: metricsOf(settings),
     limits: {
       probeTimeoutMs: get<number>('limits.probe_timeout_s') * 1000,
+      runtimeTimeoutMs: get<number>('limits.runtime_timeout_s') * 1000,
       unclaimedMs: get<number>('limits.unclaimed_s') * 1000,
     },
   }

@@ -255,6 +255,13 @@ export const keys: readonly Key[] = [
     doc: 'Seconds that looking at a path of a pod may take: a volume on a dead server ends here.',
   },
   {
+    path: 'limits.runtime_timeout_s',
+    type: 'integer',
+    default: 240,
+    check: range(1, 3600),
+    doc: 'Seconds that the OCI runtime may take to create or to start a container: one that hangs in a dead volume is killed then.',
+  },
+  {
     path: 'limits.unclaimed_s',
     type: 'integer',
     default: 120,
