@@ -54,6 +54,11 @@ export const commandTable: { readonly [name: string]: CommandEntry } = {
     load: () => import('./commands/metricdescs.ts'),
   },
   pull: { group: 'Images', summary: 'Pull an image', load: () => import('./commands/pull.ts') },
+  'explain-pull': {
+    group: 'Images',
+    summary: 'Show where an image comes from, and why',
+    load: () => import('./commands/explain-pull.ts'),
+  },
   images: { group: 'Images', summary: 'List images', aliases: ['image', 'img'], load: () => import('./commands/images.ts') },
   inspecti: { group: 'Images', summary: 'Show everything about images', load: () => import('./commands/inspecti.ts') },
   rmi: { group: 'Images', summary: 'Remove images', load: () => import('./commands/rmi.ts') },

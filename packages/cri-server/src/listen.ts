@@ -7,12 +7,14 @@ import { logger } from '@coracle/base/log'
 import { ImageService, RuntimeService } from '@coracle/cri-api'
 import { Isolation } from '@coracle/cri-api/isolation'
 import { Progress } from '@coracle/cri-api/progress'
+import { Registry } from '@coracle/cri-api/registry'
 import { Store } from '@coracle/cri-api/store'
 import { Why } from '@coracle/cri-api/why'
 import { Server, ServerCredentials } from '@grpc/grpc-js'
 import type { RouteDeps } from './deps.ts'
 import { isolationRoutes } from './isolation.ts'
 import { progressRoutes } from './progress.ts'
+import { registryRoutes } from './registry.ts'
 import { imageRoutes, runtimeRoutes } from './routes.ts'
 import { grpcService } from './service.ts'
 import { storeRoutes } from './store.ts'
@@ -55,6 +57,7 @@ export async function listen(socketPath: string, deps: RouteDeps): Promise<CriSe
     grpcService(Isolation, isolationRoutes(deps)),
     grpcService(Why, whyRoutes(deps)),
     grpcService(Store, storeRoutes(deps)),
+    grpcService(Registry, registryRoutes(deps)),
   ]) {
     server.addService(definition, implementation)
   }

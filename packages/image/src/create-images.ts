@@ -10,6 +10,7 @@ import { findImage, findName, matchesAny, namesRemovedWith } from './names.ts'
 import { type ImagesDeps, type ImagesOptions, withDefaults } from './options.ts'
 import { Puller } from './pull.ts'
 import type { RegistriesConfig } from './registry/endpoints.ts'
+import { explainPull } from './registry/explain.ts'
 import { Registries } from './registry/registries.ts'
 import { RootfsStore } from './rootfs.ts'
 import { damageOf, type ImageName, type StoredImage } from './store/index.ts'
@@ -94,6 +95,7 @@ export async function createImages(options: ImagesOptions, deps: ImagesDeps): Pr
       await soundness.ensure(request.image, signal)
       return rootfs.create(request, signal)
     },
+    explainPull: (request, signal) => explainPull(sources, request, signal),
     unmountRootfs: (key) => rootfs.unmount(key),
     removeRootfs: (key) => rootfs.remove(key),
     writableLayer: (key) => rootfs.writableLayer(key),

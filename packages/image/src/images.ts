@@ -5,6 +5,7 @@ import type { ImageConfig, Platform } from '@coracle/oci-spec/image'
 import type { Reference } from '@coracle/oci-spec/reference'
 import type { StoreCheckOptions, StoreCheckSummary } from './check/findings.ts'
 import type { StoreDiskUsage } from './disk-usage.ts'
+import type { ExplainedReference, ExplainRequest } from './registry/explain.ts'
 
 /** Credentials as they come with one request; never logged, never stored. */
 export interface Credentials {
@@ -89,6 +90,8 @@ export interface Images {
   pull(request: PullRequest, signal: AbortSignal): Promise<Image>
   /** What a name may mean, in the order to try: the operator may have aliases and search lists for names without a registry. Throws `invalid_argument`. */
   candidates(name: string): readonly Reference[]
+  /** Where the image would come from, and what each place says now; nothing is downloaded. Throws `invalid_argument` for what is no name. */
+  explainPull(request: ExplainRequest, signal: AbortSignal): Promise<readonly ExplainedReference[]>
   list(): readonly Image[]
   /** By id (with or without `sha256:`), unambiguous id prefix of at least 3 digits, name:tag, name@digest, short name. Throws on an ambiguous prefix. */
   find(name: string): Image | undefined

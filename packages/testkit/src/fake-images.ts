@@ -41,6 +41,7 @@ export function createFakeImages(directory: string, name: string): FakeImages {
     reboot: () => mounted.clear(),
     pull: async () => image,
     candidates: (wanted) => [parseReference(wanted)],
+    explainPull: async () => [],
     list: () => [image],
     find,
     remove: async () => {},

@@ -1,10 +1,12 @@
 // Answers to 401: Basic, and Bearer tokens from the realm that the challenge names (distribution's token specification).
+import { monotonicMs } from '@coracle/base/clock'
 import { isObject, parseJson } from '@coracle/base/parse-json'
 import type { Credentials } from '../images.ts'
 import { parseChallenges } from './challenge.ts'
+import type { Exchange } from './client.ts'
 import { type Endpoint, isInsecure, type RegistriesConfig } from './endpoints.ts'
 import { failureOf, RegistryError } from './errors.ts'
-import { type HttpClient, readBody } from './http.ts'
+import { type HttpClient, type HttpResponse, readBody } from './http.ts'
 import type { Secrets } from './secrets.ts'
 
 export interface AuthDeps {
@@ -20,6 +22,8 @@ export interface AuthRequest {
   /** The WWW-Authenticate header of the 401. */
   readonly challenge: string
   readonly credentials: Credentials | undefined
+  /** Told of each question to a token service. */
+  readonly tell?: (exchange: Omit<Exchange, 'endpoint'>) => void
   readonly signal: AbortSignal
 }
 
@@ -89,7 +93,7 @@ function realmOf(deps: AuthDeps, endpoint: Endpoint, text: string): URL {
   return realm
 }
 
-interface Exchange {
+interface Exchanging {
   readonly realm: URL
   readonly form?: URLSearchParams
   readonly authorization?: string
@@ -99,21 +103,12 @@ interface Exchange {
 async function exchange(
   deps: AuthDeps,
   request: AuthRequest,
-  { realm, form, authorization }: Exchange,
+  { realm, form, authorization }: Exchanging,
 ): Promise<AuthAnswer | undefined> {
-  const response = await deps.http.send({
-    url: realm.href,
-    method: form === undefined ? 'GET' : 'POST',
-    headers: {
-      accept: 'application/json',
-      ...(authorization === undefined ? {} : { authorization }),
-      ...(form === undefined ? {} : { 'content-type': 'application/x-www-form-urlencoded' }),
-    },
-    ...(form === undefined ? {} : { body: form.toString() }),
-    insecure: request.endpoint.insecure,
-    // A registry with an authority of its own has a token service of the same.
-    trust: request.endpoint.host,
-    signal: request.signal,
+  const response = await sendToRealm(deps, request, {
+    realm,
+    ...(form === undefined ? {} : { form }),
+    ...(authorization === undefined ? {} : { authorization }),
   })
   const body = await readBody(response, { host: realm.host, maxBytes: maxTokenBytes, stallMs: deps.stallMs })
   const status = response.statusCode ?? 0
@@ -127,6 +122,38 @@ async function exchange(
     )
   }
   return tokenOf(deps, realm, body)
+}
+
+async function sendToRealm(
+  deps: AuthDeps,
+  request: AuthRequest,
+  { realm, form, authorization }: Exchanging,
+): Promise<HttpResponse> {
+  const startedAt = monotonicMs()
+  const method = form === undefined ? 'GET' : 'POST'
+  const tell = (outcome: Pick<Exchange, 'status' | 'error' | 'httpVersion'>) =>
+    request.tell?.({ method, path: `token service ${realm.host}`, ms: monotonicMs() - startedAt, ...outcome })
+  try {
+    const response = await deps.http.send({
+      url: realm.href,
+      method,
+      headers: {
+        accept: 'application/json',
+        ...(authorization === undefined ? {} : { authorization }),
+        ...(form === undefined ? {} : { 'content-type': 'application/x-www-form-urlencoded' }),
+      },
+      ...(form === undefined ? {} : { body: form.toString() }),
+      insecure: request.endpoint.insecure,
+      // A registry with an authority of its own has a token service of the same.
+      trust: request.endpoint.host,
+      signal: request.signal,
+    })
+    tell({ status: response.statusCode, error: undefined, httpVersion: response.httpVersion })
+    return response
+  } catch (err) {
+    tell({ status: undefined, error: err, httpVersion: undefined })
+    throw err
+  }
 }
 
 // Without expires_in it lives as long as the specification of tokens says.

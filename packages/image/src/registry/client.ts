@@ -59,10 +59,11 @@ export interface RegistryClient {
   close(): void
 }
 
-/** What is told of each exchange with an endpoint. */
+/** What is told of each exchange with an endpoint, or with the token service that it names. */
 export interface Exchange {
   readonly endpoint: Endpoint
   readonly method: string
+  /** Below the repository, or `token service HOST`. */
   readonly path: string
   readonly status: number | undefined
   readonly error: unknown
@@ -142,6 +143,7 @@ export function createRegistryClient(source: RegistrySource, parts: ClientParts 
       repository: repositoryOf(endpoint),
       challenge: response.headers['www-authenticate'] ?? '',
       credentials: credentialsOf(endpoint),
+      tell: (exchange) => parts.observe?.({ endpoint, ...exchange }),
       signal: request.signal,
     })
     if (answer === undefined) return response
@@ -237,9 +239,10 @@ function secretsOf({ credentials, endpoints, authorizations }: RegistrySource): 
   return secrets
 }
 
-const isByTag = (path: string): boolean => path.startsWith('manifests/') && !path.includes(':')
+export const isByTag = (path: string): boolean => path.startsWith('manifests/') && !path.includes(':')
 
-const mayServe = ({ serves = 'both' }: Endpoint, path: string): boolean =>
+/** Whether an endpoint is asked for a path. */
+export const mayServe = ({ serves = 'both' }: Endpoint, path: string): boolean =>
   serves === 'both' || (serves === 'tags') === isByTag(path)
 
 // A failed write on a reused connection, or its end before any answer.

@@ -26,6 +26,9 @@ export interface PlannedEndpoint {
   readonly proxy: string | undefined
 }
 
+/** Among `tlsFrom`: the certificate is not looked at. */
+export const notVerified = 'not verified'
+
 export interface PullPlan {
   readonly reference: Reference
   readonly endpoints: readonly PlannedEndpoint[]
@@ -246,7 +249,7 @@ function tlsReasons(
   const client = config.clientCertificates?.[host]
   const unverified = skipsVerify === true || settings?.skipVerify === true || config.skipVerify?.includes(host) === true
   return [
-    ...(unverified ? ['not verified'] : []),
+    ...(unverified ? [notVerified] : []),
     ...[config.caFiles?.[host] ?? []].flat(),
     ...(client === undefined ? [] : [client.certificateFile]),
     ...(settings?.authorities ?? []),
