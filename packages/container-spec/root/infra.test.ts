@@ -10,7 +10,7 @@ import { run, startProgram } from '@coracle/testkit/program'
 import { infraSpec } from '../src/infra.ts'
 import { execProcess } from '../src/process.ts'
 import { createSpec } from '../src/spec.ts'
-import { container, host, pod } from '../test/sample-input.ts'
+import { container, host } from '../test/sample-input.ts'
 import { Sandbox } from './sandbox.ts'
 
 /** A container that stays, until its scope ends. */
@@ -105,26 +105,6 @@ for (const runtime of ['/usr/bin/crun', '/usr/sbin/runc']) {
       assert.equal(inside['CapEff'], '0000000000000400')
       const fds = await made.exec(execProcess(spec.process, { args: ['/bin/ls', '/proc/self/fd'], terminal: false }))
       assert.equal(fds.stdout.trim().split('\n').join(' '), '0 1 2 3')
-    })
-
-    test('H-42: a user namespace with the pod’s mapping', async () => {
-      await using sandbox = await Sandbox.create()
-      const ids = [{ hostId: 100_000, containerId: 0, length: 65536 }]
-      const usernsOptions = { mode: 0 as const, uids: ids, gids: ids }
-      const config = container({
-        command: ['/bin/sh', '-c', 'cat /proc/self/uid_map; id -u; mount -t tmpfs x /tmp 2>&1; stat -c %u /bin/busybox'],
-        linux: { securityContext: { namespaceOptions: { pid: 1, usernsOptions } } },
-      })
-      const facts = { ...sandbox.pod, config: pod({ linux: { securityContext: { namespaceOptions: { usernsOptions } } } }) }
-      // Mounts with id mappings are newer than these runtimes: without them the pod's own files simply belong to nobody inside.
-      const input = sandbox.input({ config, pod: facts, host: { ...host, userNamespaces: true } })
-      const { spec } = createSpec(input)
-      const mounts = spec.mounts.map(({ uidMappings: _u, gidMappings: _g, ...mount }) => mount)
-      await run(['/bin/chown', '-R', '100000:100000', sandbox.rootfs])
-      await run(['/bin/chmod', '711', sandbox.directory])
-      const output = await sandbox.runSpec(runtime, input.id, { ...spec, mounts })
-      assert.equal(output.exitCode, 0, output.stderr)
-      assert.match(output.stdout, /^\s*0\s+100000\s+65536\n0\n.*(denied|not permitted).*\n0\n/)
     })
   })
 }

@@ -8,15 +8,12 @@ export function defaultMounts(input: SpecInput, mappings: UserMappings | undefin
   const { pod } = input
   const privileged = input.config.linux?.securityContext?.privileged === true
   const access = privileged ? 'rw' : 'ro'
-  const owns = (path: string | undefined): boolean =>
-    mappings === undefined || (pod.usernsPath !== undefined && path !== undefined)
-  const mapped = mappings === undefined ? {} : { uidMappings: mappings.uids, gidMappings: mappings.gids }
+  const owns = (path: string | undefined): boolean => mappings === undefined || path !== undefined
   // gid 5 is tty on every distribution; a mapping too short for it cannot name it.
   const tty = (mappings?.gids[0]?.size ?? 6) > 5 ? ['gid=5'] : []
-  const podFile = (source: string, destination: string): SpecMount => ({
-    ...bind(source, destination, ['bind', 'rprivate', 'nosuid', 'nodev', podFileAccess(input)]),
-    ...mapped,
-  })
+  // They and /dev/shm were made with the pod's root as their owner: nothing is to be mapped.
+  const podFile = (source: string, destination: string): SpecMount =>
+    bind(source, destination, ['bind', 'rprivate', 'nosuid', 'nodev', podFileAccess(input)])
   return [
     { type: 'proc', source: 'proc', destination: '/proc', options: ['nosuid', 'noexec', 'nodev'] },
     {
@@ -35,7 +32,7 @@ export function defaultMounts(input: SpecInput, mappings: UserMappings | undefin
     ...(owns(pod.ipcnsPath)
       ? [{ type: 'mqueue', source: 'mqueue', destination: '/dev/mqueue', options: ['nosuid', 'noexec', 'nodev'] }]
       : []),
-    { ...bind(pod.shmPath, '/dev/shm', ['bind', 'rprivate', 'nosuid', 'noexec', 'nodev', 'rw']), ...mapped },
+    bind(pod.shmPath, '/dev/shm', ['bind', 'rprivate', 'nosuid', 'noexec', 'nodev', 'rw']),
     owns(pod.netnsPath)
       ? { type: 'sysfs', source: 'sysfs', destination: '/sys', options: ['nosuid', 'noexec', 'nodev', access] }
       : bind('/sys', '/sys', ['rbind', 'rprivate', 'nosuid', 'noexec', 'nodev', 'ro']),

@@ -27,6 +27,15 @@ describe('infraSpec', () => {
     )
     assert.equal(cgroupsPath, '/kubepods/pod1/i')
   })
+  test('H-42: in a user namespace that is too small for it, its last user', () => {
+    const ids = [{ hostId: 65536, containerId: 0, length: 1000 }]
+    const usernsOptions = { mode: 0 as const, uids: ids, gids: ids }
+    const config = pod({ linux: { securityContext: { namespaceOptions: { usernsOptions } } } })
+    const spec = made({ config, usernsPath: '/u' })
+    assert.equal(spec.process.user.uid, 999)
+    assert.deepEqual(spec.linux.namespaces.at(-1), { type: 'user', path: '/u' })
+    assert.equal(spec.linux.uidMappings?.[0]?.hostID, 65536)
+  })
   test('run_as_user of the sandbox is its user', () => {
     const config = pod({ linux: { securityContext: { runAsUser: { value: 7n } } } })
     assert.equal(made({ config }).process.user.uid, 7)

@@ -9,7 +9,7 @@ import { rlimits } from './rlimits.ts'
 import { seccompAnnotation } from './seccomp-annotation.ts'
 import { defaultSeccomp } from './seccomp-default.ts'
 import type { HostFacts, PodFacts } from './spec-input.ts'
-import { podMappings } from './user-namespace.ts'
+import { checkMapped, podMappings } from './user-namespace.ts'
 
 export interface InfraInput {
   readonly id: string
@@ -24,7 +24,7 @@ export interface InfraInput {
 }
 
 // No user of the host or of images; what peers' pause containers run as.
-const nobody = 65535
+const anyNobody = 65535
 
 /** Reaps and waits until it is told to end, with no capabilities, no files but its own program, and a seccomp filter. */
 export function infraSpec(input: InfraInput): RuntimeSpec {
@@ -32,8 +32,11 @@ export function infraSpec(input: InfraInput): RuntimeSpec {
   const security = pod.config.linux?.securityContext
   const mappings = podMappings(pod.config)
   const field = 'config.linux.security_context'
+  const size = mappings?.uids[0]?.size
+  const nobody = size === undefined ? anyNobody : Math.min(anyNobody, size - 1)
   const uid = security?.runAsUser === undefined ? nobody : parseId(`${field}.run_as_user`, security.runAsUser.value)
   const gid = security?.runAsGroup === undefined ? uid : parseId(`${field}.run_as_group`, security.runAsGroup.value)
+  checkMapped(mappings, { uid, gids: [gid] })
   return {
     ociVersion: '1.0.2',
     process: {
@@ -66,9 +69,7 @@ export function infraSpec(input: InfraInput): RuntimeSpec {
         ...(pod.ipcnsPath === undefined ? [] : [{ type: 'ipc', path: pod.ipcnsPath } as const]),
         ...(pod.utsnsPath === undefined ? [] : [{ type: 'uts', path: pod.utsnsPath } as const]),
         ...(host.cgroupMode === 'v2' ? [{ type: 'cgroup' } as const] : []),
-        ...(mappings === undefined
-          ? []
-          : [{ type: 'user', ...(pod.usernsPath === undefined ? {} : { path: pod.usernsPath }) } as const]),
+        ...(pod.usernsPath === undefined ? [] : [{ type: 'user', path: pod.usernsPath } as const]),
       ],
       ...(mappings === undefined ? {} : { uidMappings: mappings.uids, gidMappings: mappings.gids }),
       cgroupsPath: cgroupsPath(pod.cgroupParent, input.id, host.cgroupDriver),

@@ -201,22 +201,38 @@ describe('user namespaces', () => {
     gids: [{ containerID: 0, hostID: 65536, size: 65536 }],
   }
   test('sysfs is the host’s and mqueue left out when the namespaces are not the pod’s', () => {
-    const made = planMounts(input({ pod: podFacts({ config: pod() }) }), mapping)
+    const made = planMounts(input({ pod: podFacts({ netnsPath: undefined, ipcnsPath: undefined }) }), mapping)
     assert.equal(at(made, '/sys')[0]?.type, 'bind')
     assert.equal(at(made, '/dev/mqueue').length, 0)
-    assert.equal(
-      planMounts(input({ pod: podFacts({ usernsPath: '/u' }) }), mapping).mounts.find((m) => m.destination === '/sys')?.type,
-      'sysfs',
-    )
+    const owned = planMounts(input(), mapping)
+    assert.deepEqual([at(owned, '/sys')[0]?.type, at(owned, '/dev/mqueue')[0]?.type], ['sysfs', 'mqueue'])
   })
-  test('pod files and volumes are idmapped, CRI mounts as CRI says', () => {
+  test('pod files have their owner already, volumes are idmapped, CRI mounts as CRI says, images as the pod', () => {
     const ids = [{ hostId: 65536, containerId: 0, length: 65536 }]
     const able = { host: { ...host, userNamespaces: true } }
-    assert.deepEqual(at(planMounts(input(), mapping), '/etc/hosts')[0]?.uidMappings, mapping.uids)
+    assert.equal(at(planMounts(input(), mapping), '/etc/hosts')[0]?.uidMappings, undefined)
+    const withVolume = input({
+      image: { ...image, volumes: ['/vol'] },
+      config: container({ linux: { securityContext: { readonlyRootfs: true } } }),
+      volumes: new Map([['/vol', '/made/0']]),
+    })
+    assert.deepEqual(at(planMounts(withVolume, mapping), '/vol')[0]?.uidMappings, mapping.uids)
     const made = plan([{ ...data, uidMappings: ids, gidMappings: ids }], able)
     assert.deepEqual(at(made, '/data')[0]?.uidMappings, mapping.uids)
     throws(() => plan([{ ...data, uidMappings: ids, gidMappings: ids }]), 'failed_precondition', 'user namespaces')
     throws(() => plan([{ ...data, uidMappings: ids }], able), 'invalid_argument', 'config.mounts[0]')
+  })
+  test('an image is mounted for the pod’s ids, whatever the mount says; other ids are refused', () => {
+    const ids = [{ hostId: 65536, containerId: 0, length: 65536 }]
+    const facts = podFacts({
+      config: pod({ linux: { securityContext: { namespaceOptions: { usernsOptions: { mode: 0, uids: ids, gids: ids } } } } }),
+    })
+    const able = { host: { ...host, userNamespaces: true }, imageMounts: new Map([['/img', '/mnt/img']]), pod: facts }
+    const mount = { containerPath: '/img', image: { image: 'x' }, readonly: true }
+    const made = plan([{ ...mount, uidMappings: ids, gidMappings: ids }], able)
+    assert.equal(at(made, '/img')[0]?.uidMappings, undefined)
+    const other = [{ hostId: 1, containerId: 0, length: 65536 }]
+    throws(() => plan([{ ...mount, uidMappings: other, gidMappings: other }], able), 'invalid_argument', "the pod's own mapping")
   })
   test('CVE-2021-43784: at most 340 mappings, none empty or past the last id', () => {
     const able = { host: { ...host, userNamespaces: true } }

@@ -9,7 +9,7 @@ import { defaultMounts } from './default-mounts.ts'
 import { checkBytes, cleanPath, depthOf, isWithin, parseAbsolute } from './paths.ts'
 import { checkRelabel } from './selinux.ts'
 import type { SourceFacts, SpecInput } from './spec-input.ts'
-import { noUserNamespaces, parseMappings, type UserMappings } from './user-namespace.ts'
+import { noUserNamespaces, parseMappings, podMappings, type UserMappings } from './user-namespace.ts'
 import { planVolumes } from './volumes.ts'
 
 export interface PlannedMounts {
@@ -67,6 +67,7 @@ function criMount(field: string, mount: Mount, input: SpecInput): SpecMount {
   const image = mount.image !== undefined && mount.image.image !== ''
   const source = image ? imageSource(field, mount, input) : hostSource(field, mount, input)
   const access = accessOf(field, mount, input)
+  if (image) checkImageMappings(field, mount, podMappings(input.pod.config))
   return {
     type: 'bind',
     source,
@@ -77,8 +78,18 @@ function criMount(field: string, mount: Mount, input: SpecInput): SpecMount {
       image && access === 'rw' ? 'ro' : access,
       ...mountOptions(`${field}.mount_options`, mount.mountOptions, input.mountOptions),
     ],
-    ...mountMappings(field, mount, input),
+    ...(image ? {} : mountMappings(field, mount, input)),
   }
+}
+
+/** An image is mounted for the pod's ids as it is, which is what its mappings can ask for. */
+function checkImageMappings(field: string, mount: Mount, mappings: UserMappings | undefined): void {
+  for (const [name, own, pods] of [
+    ['uidMappings', mount.uidMappings, mappings?.uids],
+    ['gidMappings', mount.gidMappings, mappings?.gids],
+  ] as const)
+    if (own.length > 0 && JSON.stringify(parseMappings(`${field}.${name}`, own)) !== JSON.stringify(pods))
+      throw invalid(`${field}.${name} must be the pod's own mapping for an image`)
 }
 
 function imageSource(field: string, mount: Mount, input: SpecInput): string {

@@ -52,15 +52,11 @@ describe('H-42: user namespaces', () => {
     const config = secured({ namespaceOptions: { pid: 1, ...(own === undefined ? {} : { usernsOptions: own }) } })
     return createSpec(input({ pod: facts(usernsOptions, more), host: able, config })).spec.linux
   }
-  test('the pod’s mapping, in a namespace of the container’s own or the pinned one', () => {
-    const linux = made({ mode: 0, uids: ids, gids: ids })
+  test('the pod’s mapping, and its pinned namespace', () => {
+    const linux = made({ mode: 0, uids: ids, gids: ids }, { usernsPath: '/u' })
     assert.deepEqual(linux.uidMappings, [{ containerID: 0, hostID: 65536, size: 65536 }])
     assert.deepEqual(linux.gidMappings, linux.uidMappings)
-    assert.deepEqual(linux.namespaces.at(-1), { type: 'user' })
-    assert.deepEqual(made({ mode: 0, uids: ids, gids: ids }, { usernsPath: '/u' }).namespaces.at(-1), {
-      type: 'user',
-      path: '/u',
-    })
+    assert.deepEqual(linux.namespaces.at(-1), { type: 'user', path: '/u' })
   })
   test('NODE means none', () => {
     assert.equal(made({ mode: 2 }).uidMappings, undefined)
@@ -74,6 +70,8 @@ describe('H-42: user namespaces', () => {
     [{ mode: 0, uids: [{ hostId: 65536, containerId: 1, length: 65536 }], gids: ids }, 'container_id'],
     [{ mode: 0, uids: ids, gids: [{ hostId: 65536, containerId: 0, length: 0 }] }, 'length'],
     [{ mode: 2, uids: ids, gids: ids }, 'NODE'],
+    [{ mode: 0, uids: ids, gids: [{ hostId: 131072, containerId: 0, length: 65536 }] }, 'the same mapping'],
+    [{ mode: 0, uids: [{ hostId: 0, containerId: 0, length: 65536 }], gids: ids }, 'host_id must not be 0'],
   ]
   for (const [options, words] of bad)
     test(`refused: ${words} of ${JSON.stringify(options)}`, () => {
@@ -84,6 +82,14 @@ describe('H-42: user namespaces', () => {
     assert.ok(made(options, {}, options).uidMappings)
     throws(() => made(options, {}, { mode: 2 }), 'invalid_argument', 'differs')
     throws(() => made({ mode: 2 }, {}, options), 'invalid_argument', 'differs')
+  })
+  test('a user or group that is not mapped is refused', () => {
+    const userns = { mode: 0 as const, uids: ids, gids: ids }
+    const run = (security: Parameters<typeof secured>[0]) =>
+      createSpec(input({ pod: facts(userns, { usernsPath: '/u' }), host: able, config: secured(security) }))
+    assert.equal(run({ runAsUser: { value: 65535n } }).user.uid, 65535)
+    throws(() => run({ runAsUser: { value: 65536n } }), 'invalid_argument', 'user 65536 is not mapped')
+    throws(() => run({ supplementalGroups: [70000n] }), 'invalid_argument', 'group 70000 is not mapped')
   })
   test('refused where the handler or kernel has none', () => {
     throws(() => createSpec(input({ pod: facts({ mode: 0, uids: ids, gids: ids }) })), 'failed_precondition', 'user namespaces')

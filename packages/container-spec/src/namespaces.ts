@@ -5,10 +5,9 @@ import type { ContainerConfig } from '@coracle/cri-api'
 import type { Namespace } from '@coracle/oci-spec/runtime-spec'
 import { namespaceMode } from './cri-values.ts'
 import type { SpecInput } from './spec-input.ts'
-import type { UserMappings } from './user-namespace.ts'
 
 /** Throws `invalid_argument` for an unknown PID mode, `failed_precondition` when the namespace to join is not there. */
-export function namespaces(input: SpecInput, mappings: UserMappings | undefined): readonly Namespace[] {
+export function namespaces(input: SpecInput): readonly Namespace[] {
   const { pod } = input
   return [
     { type: 'mount' },
@@ -17,13 +16,11 @@ export function namespaces(input: SpecInput, mappings: UserMappings | undefined)
     ...pinned('uts', pod.utsnsPath),
     ...pidNamespace(input),
     ...cgroupNamespace(input),
-    ...(mappings === undefined
-      ? []
-      : [{ type: 'user', ...(pod.usernsPath === undefined ? {} : { path: pod.usernsPath }) } as const]),
+    ...pinned('user', pod.usernsPath),
   ]
 }
 
-const pinned = (type: 'network' | 'ipc' | 'uts', path: string | undefined): readonly Namespace[] =>
+const pinned = (type: 'network' | 'ipc' | 'uts' | 'user', path: string | undefined): readonly Namespace[] =>
   path === undefined ? [] : [{ type, path }]
 
 function pidNamespace(input: SpecInput): readonly Namespace[] {

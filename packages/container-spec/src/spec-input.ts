@@ -36,8 +36,8 @@ export interface PodFacts {
   readonly utsnsPath: string | undefined
   /** Of the pod's init, for a shared PID namespace. */
   readonly pidnsPath: string | undefined
-  /** A pinned user namespace that owns the pod's other namespaces; absent: each container of a pod with mappings gets its own. */
-  readonly usernsPath?: string
+  /** The user namespace of a pod with mappings, pinned; it owns those of the pod's other namespaces that are not the host's. */
+  readonly usernsPath: string | undefined
   readonly hostname: string
   readonly resolvConfPath: string
   readonly hostnamePath: string

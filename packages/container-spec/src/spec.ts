@@ -18,7 +18,7 @@ import { requestedRlimits } from './rlimits.ts'
 import { planSeccomp } from './seccomp.ts'
 import type { SpecInput } from './spec-input.ts'
 import { type ResolvedUser, resolveUser } from './user.ts'
-import { checkSameMappings, noUserNamespaces, podMappings, type UserMappings } from './user-namespace.ts'
+import { checkMapped, checkSameMappings, noUserNamespaces, podMappings, type UserMappings } from './user-namespace.ts'
 import { checkPrivilege } from './validate-security.ts'
 
 /** The version of the runtime spec that every field used here is in; old enough for the runtimes of Debian 12. */
@@ -51,6 +51,7 @@ export function createSpec(input: SpecInput): CreatedSpec {
     passwd: input.passwd,
     group: input.group,
   })
+  checkMapped(mappings, { uid: user.uid, gids: user.supplementalGroups })
   const { process, warnings } = containerProcess(input, user)
   const mounts = planMounts(input, mappings)
   const devices = planDevices(input)
@@ -62,7 +63,7 @@ export function createSpec(input: SpecInput): CreatedSpec {
     mounts: mounts.mounts,
     annotations: { ...specAnnotations(input), ...seccomp.annotations },
     linux: {
-      namespaces: namespaces(input, mappings),
+      namespaces: namespaces(input),
       ...(mappings === undefined ? {} : { uidMappings: mappings.uids, gidMappings: mappings.gids }),
       devices: mounts.ownDev ? [] : devices.devices,
       cgroupsPath: cgroupsPath(input.pod.cgroupParent, input.id, input.host.cgroupDriver),

@@ -20,14 +20,20 @@ export function parseUserNamespace(field: string, options: UserNamespace | undef
     return undefined
   }
   if (options.mode !== namespaceMode.pod) throw invalid(`${field}.mode ${options.mode} is not supported: expected POD or NODE`)
-  return { uids: [parseOne(`${field}.uids`, options.uids)], gids: [parseOne(`${field}.gids`, options.gids)] }
+  const mappings = { uids: [parseOne(`${field}.uids`, options.uids)], gids: [parseOne(`${field}.gids`, options.gids)] }
+  if (!sameMappings(mappings.uids, mappings.gids)) throw invalid(`${field}.uids and .gids must be the same mapping`)
+  return mappings
 }
+
+const sameMappings = (a: readonly IdMapping[], b: readonly IdMapping[]): boolean => JSON.stringify(a) === JSON.stringify(b)
 
 function parseOne(field: string, mappings: readonly IDMapping[]): IdMapping {
   const [mapping] = mappings
   if (mapping === undefined || mappings.length !== 1)
     throw invalid(`${field} must hold exactly one mapping, not ${mappings.length}`)
   if (mapping.containerId !== 0) throw invalid(`${field}[0].container_id must be 0, not ${mapping.containerId}`)
+  // Root inside would be root of the host.
+  if (mapping.hostId === 0) throw invalid(`${field}[0].host_id must not be 0`)
   return parseMapping(`${field}[0]`, mapping)
 }
 
@@ -36,6 +42,18 @@ function parseMapping(field: string, mapping: IDMapping): IdMapping {
   if (mapping.hostId + mapping.length - 1 > maxMappedId || mapping.containerId + mapping.length - 1 > maxMappedId)
     throw invalid(`${field} reaches past the last id ${maxMappedId}`)
   return { containerID: mapping.containerId, hostID: mapping.hostId, size: mapping.length }
+}
+
+/** Throws `invalid_argument` when a process could not have these ids in the pod's user namespace. */
+export function checkMapped(
+  mappings: UserMappings | undefined,
+  ids: { readonly uid: number; readonly gids: readonly number[] },
+): void {
+  if (mappings === undefined) return
+  const [first] = mappings.uids
+  const size = first?.size ?? 0
+  for (const [what, id] of [['user', ids.uid] as const, ...ids.gids.map((gid) => ['group', gid] as const)])
+    if (id >= size) throw invalid(`${what} ${id} is not mapped in the pod's user namespace, which has ids from 0 to ${size - 1}`)
 }
 
 /** The mappings of a mount. The kernel takes up to 340 lines. */
@@ -61,5 +79,8 @@ export function checkSameMappings(pod: UserMappings | undefined, options: UserNa
 }
 
 /** The refusal when this node or handler has no user namespaces. */
-export const noUserNamespaces = (): CodedError =>
-  new CodedError('failed_precondition', 'user namespaces are not supported by this runtime handler and kernel')
+export const noUserNamespaces = (reason = ''): CodedError =>
+  new CodedError(
+    'failed_precondition',
+    `user namespaces are not supported by this runtime handler and kernel${reason === '' ? '' : `: ${reason}`}`,
+  )

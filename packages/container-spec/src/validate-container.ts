@@ -2,6 +2,7 @@ import { invalid } from '@coracle/base/errors'
 import { quote } from '@coracle/base/ids'
 import type { ContainerConfig, LinuxContainerSecurityContext, Mount, PodSandboxConfig } from '@coracle/cri-api'
 import { checkCdiName } from './cdi-index.ts'
+import { namespaceMode } from './cri-values.ts'
 import { parseDevice } from './devices.ts'
 import { parseTarget } from './mounts.ts'
 import { parseId } from './numbers.ts'
@@ -42,7 +43,10 @@ export function validateContainerConfig(config: ContainerConfig, pod: PodSandbox
   const security = config.linux?.securityContext
   if (security !== undefined) checkSecurity(security)
   checkPrivilege(config, pod)
-  checkSameMappings(podMappings(pod), security?.namespaceOptions?.usernsOptions)
+  const mappings = podMappings(pod)
+  checkSameMappings(mappings, security?.namespaceOptions?.usernsOptions)
+  if (mappings !== undefined && security?.namespaceOptions?.pid === namespaceMode.node)
+    throw invalid('config.linux.security_context.namespace_options.pid must not be NODE in a pod with a user namespace')
 }
 
 function checkCount(field: string, count: number): void {

@@ -28,10 +28,18 @@ export function validatePodConfig(config: PodSandboxConfig): void {
   checkParent(config.linux?.cgroupParent ?? '')
   const security = config.linux?.securityContext
   if (security !== undefined) checkSecurity(security)
-  podMappings(config)
+  checkNamespaceMix(config)
   const ipc = security?.namespaceOptions?.ipc !== namespaceMode.node
   const network = !isHostNetworked(config)
   checkSysctls(config.linux?.sysctls ?? {}, { network, ipc, uts: network })
+}
+
+/** /proc of the host's PID namespace cannot be mounted by those who do not own it (user_namespaces(7)), and nothing else may stand for it. */
+function checkNamespaceMix(config: PodSandboxConfig): void {
+  const options = config.linux?.securityContext?.namespaceOptions
+  if (podMappings(config) === undefined) return
+  if (options?.pid === namespaceMode.node)
+    throw invalid('config.linux.security_context.namespace_options.pid must not be NODE in a pod with a user namespace')
 }
 
 function checkPort(field: string, mapping: PortMapping): void {

@@ -8,6 +8,9 @@ import { validatePodConfig } from './validate-pod.ts'
 const metadata = { name: 'web', namespace: 'default', uid: 'u-1' }
 const badNames = ['', '.', '..', '../../../canary', 'a/b', 'a\0b', 'x'.repeat(300), 'é'.repeat(200), 'a\nb']
 
+const ids = [{ hostId: 65536, containerId: 0, length: 65536 }]
+const userns = { mode: 0 as const, uids: ids, gids: ids }
+
 describe('validatePodConfig', () => {
   test('an ordinary pod passes', () => {
     validatePodConfig(
@@ -52,6 +55,7 @@ describe('validatePodConfig', () => {
     [{ linux: { securityContext: { namespaceOptions: { ipc: 3 } } } }, 'namespace_options.ipc'],
     [{ linux: { securityContext: { namespaceOptions: { pid: 3 } } } }, 'namespace_options.pid'],
     [{ linux: { securityContext: { namespaceOptions: { usernsOptions: { mode: 1 } } } } }, 'userns_options'],
+    [{ linux: { securityContext: { namespaceOptions: { pid: 2, usernsOptions: userns } } } }, 'namespace_options.pid'],
     [{ linux: { securityContext: { seccomp: { profileType: 7 as 0 } } } }, 'seccomp'],
     [{ linux: { securityContext: { supplementalGroupsPolicy: 2 as 0 } } }, 'supplemental_groups_policy'],
   ]

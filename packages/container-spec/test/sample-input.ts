@@ -57,6 +57,7 @@ export const podFacts = (init: Partial<PodFacts> = {}): PodFacts => ({
   ipcnsPath: '/run/ns/ipc',
   utsnsPath: '/run/ns/uts',
   pidnsPath: undefined,
+  usernsPath: undefined,
   hostname: 'web',
   resolvConfPath: '/run/pod/resolv.conf',
   hostnamePath: '/run/pod/hostname',

@@ -45,12 +45,13 @@ export interface Mounts {
    */
   mount(mount: Mount): void
   /**
-   * Shows the tree at `source` a second time, at `destination` (which exists and is of the same type), with ids mapped on the way: what is
-   * root's on disk is the first mapped id's to the kernel, and the other way round (open_tree(2), mount_setattr(2), move_mount(2); Linux 5.12).
+   * Shows the tree at `source` a second time, at `destination` (made when absent), with ids mapped on the way: what is root's on disk is the first mapped id's to the kernel, and the other way round (open_tree(2), mount_setattr(2), move_mount(2); Linux 5.12).
    * `source` is looked up off the main thread. Throws `failed_precondition` naming the file system that cannot be mapped,
    * `deadline_exceeded` when `source` does not answer.
    */
   mountIdmapped(request: IdmapRequest, signal: AbortSignal): Promise<void>
+  /** Takes a mount and all below it out of the tree at once; who uses it still can (MNT_DETACH). Nothing mounted or no such path: succeeds. */
+  detach(target: string): void
   /** umount2(2), retried for up to 10 s while busy, then detached (MNT_DETACH) and logged. Nothing mounted or no such path: succeeds. */
   unmount(target: string): Promise<void>
   /** Unmounts everything at or below `directory`, deepest first. */

@@ -1,5 +1,5 @@
 // Idmapped mounts (mount_setattr(2)): ids change on the way between a file system and who looks at it, no file is touched.
-import { closeSync, openSync, readFileSync } from 'node:fs'
+import { closeSync, constants as fs, mkdirSync, openSync, readFileSync } from 'node:fs'
 import { constants as os } from 'node:os'
 import { CodedError } from '@coracle/base/errors'
 import { delay } from '@coracle/base/signals'
@@ -24,6 +24,7 @@ export async function mountIdmapped(request: IdmapRequest, signal: AbortSignal):
     } finally {
       closeSync(userns)
     }
+    makeTarget(tree, destination)
     if (libc.moveMount(tree, '', AT.fdcwd, destination, MOVE_MOUNT_F_EMPTY_PATH) !== 0)
       throw callFailed(`mount ${source}${recursive ? ' and all below' : ''} idmapped at ${destination}`)
   } finally {
@@ -55,6 +56,12 @@ async function cloneTree({ source, recursive, timeoutMs }: IdmapRequest, signal:
   const again = libc.openTree(AT.fdcwd, source, flags)
   if (again < 0) throw callFailed(`open ${source}`)
   return again
+}
+
+function makeTarget(tree: number, destination: string): void {
+  const isDirectory = statx('', AT.emptyPath, tree)?.type === fs.S_IFDIR
+  if (isDirectory) mkdirSync(destination, { recursive: true, mode: 0o700 })
+  else closeSync(openSync(destination, 'a', 0o600))
 }
 
 function mapTree(tree: number, userns: number, { source, recursive }: IdmapRequest): void {

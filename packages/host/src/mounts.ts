@@ -23,7 +23,7 @@ const busyMs = 10_000
 const maxDataBytes = 4095
 
 export function createMounts(): Mounts {
-  return { mount, mountIdmapped, unmount, unmountBelow, list, isMountPoint, propagationOf, syncFileSystem }
+  return { mount, mountIdmapped, detach, unmount, unmountBelow, list, isMountPoint, propagationOf, syncFileSystem }
 }
 
 function mount(mount: Mount): void {
@@ -69,6 +69,15 @@ function inheritedFlags(target: string): number {
 function call(mount: Mount, flags: number, data: string): void {
   const result = libc.mount(mount.source, mount.destination, mount.type, flags, data === '' ? null : data)
   if (result !== 0) throw callFailed(`mount ${mount.type} at ${mount.destination}`)
+}
+
+export function detach(target: string): void {
+  while (isMountPoint(target))
+    if (libc.umount2(target, MNT_DETACH | UMOUNT_NOFOLLOW) !== 0) {
+      const number = errno()
+      if (number !== os.errno.EINVAL && number !== os.errno.ENOENT) throw callFailed(`detach ${target}`, number)
+      return
+    }
 }
 
 async function unmount(target: string): Promise<void> {

@@ -1,20 +1,18 @@
 // Namespaces without a process: pinned by bind mounts of their nsfs files.
 import { closeSync, existsSync, mkdirSync, openSync, rmdirSync, unlinkSync } from 'node:fs'
-import { constants as os } from 'node:os'
 import { isErrno } from '@coracle/base/errno'
 import { CodedError, failed } from '@coracle/base/errors'
 import { dial } from './dial.ts'
 import type { NamespacePins, PinnedNamespace, PinRequest } from './host.ts'
-import { callFailed, errno, libc } from './libc.ts'
+import { callFailed, libc } from './libc.ts'
 import { bringLoopbackUp } from './loopback.ts'
 import { mountFlags } from './mount-options.ts'
-import { isMountPoint } from './mounts.ts'
+import { detach, isMountPoint } from './mounts.ts'
 import { writeSysctl } from './procfs.ts'
 import { inNamespaces } from './thread-namespaces.ts'
 import { holdUserNamespace, writeMappings } from './user-namespace.ts'
 
 const kinds: readonly PinnedNamespace[] = ['net', 'ipc', 'uts', 'user']
-const UNMOUNT_FLAGS = 2 | 8 // MNT_DETACH | UMOUNT_NOFOLLOW
 
 export function createNamespacePins(): NamespacePins {
   return { pin, unpin, isPinned, dial }
@@ -74,12 +72,7 @@ async function unpin(directory: string): Promise<void> {
 function release(file: string): void {
   if (!existsSync(file)) return
   // Detached: a process that holds the file open must not keep the pin. Repeated for stacked mounts.
-  while (isMountPoint(file))
-    if (libc.umount2(file, UNMOUNT_FLAGS) !== 0) {
-      const number = errno()
-      if (number !== os.errno.EINVAL && number !== os.errno.ENOENT) throw callFailed(`unmount ${file}`, number)
-      break
-    }
+  detach(file)
   try {
     unlinkSync(file)
   } catch (err) {

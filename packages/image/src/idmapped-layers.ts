@@ -23,22 +23,22 @@ export async function withIdmappedLayers(deps: ImagesDeps, request: LayersToMap,
   const { directory, layers, usernsPath, use } = request
   const parents = [...new Set(layers.map((layer) => dirname(layer)))]
   const view = (parent: string): string => join(directory, String(parents.indexOf(parent)))
+  mkdirSync(directory, { recursive: true, mode: 0o700 })
   try {
     for (const source of parents) {
       const destination = view(source)
-      mkdirSync(destination, { recursive: true, mode: 0o700 })
       await deps.mounts.mountIdmapped({ source, destination, usernsPath, recursive: false, timeoutMs }, signal)
     }
     use(layers.map((layer) => join(view(dirname(layer)), basename(layer))))
   } finally {
-    await removeViews(deps, directory)
+    removeViews(deps, directory)
   }
 }
 
 /** What a crash may have left of `withIdmappedLayers`. Absent: succeeds. */
-export async function removeViews(deps: ImagesDeps, directory: string): Promise<void> {
+export function removeViews(deps: ImagesDeps, directory: string): void {
   for (const name of unlessErrno(['ENOENT'], () => readdirSync(directory), [])) {
-    await deps.mounts.unmount(join(directory, name))
+    deps.mounts.detach(join(directory, name))
     rmdirSync(join(directory, name))
   }
   unlessErrno(['ENOENT'], () => rmdirSync(directory), undefined)

@@ -102,7 +102,7 @@ export class RootfsStore {
 
   async unmount(key: string): Promise<void> {
     const target = this.#target(parseComponent('root file system key', key))
-    await removeViews(this.#deps.host, this.#views(key))
+    removeViews(this.#deps.host, this.#views(key))
     await this.#deps.host.mounts.unmount(target)
     unlessErrno(['ENOENT'], () => rmdirSync(target), undefined)
     if (this.#records.get(key)?.idmapped === true) unlessErrno(['ENOENT'], () => rmdirSync(dirname(target)), undefined)

@@ -23,6 +23,8 @@ export interface HandlerSettings {
   readonly recursiveReadOnly: boolean
   /** Words of mount options that the runtime knows; others it might ignore without a word. */
   readonly mountOptions: ReadonlySet<string>
+  /** Why its pods cannot have user namespaces on this machine; undefined: they can. */
+  readonly userNamespaceProblem?: string | undefined
 }
 
 export interface Settings {

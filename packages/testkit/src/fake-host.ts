@@ -139,6 +139,10 @@ function fakeMounts(world: World): Mounts {
         ...{ id, parent: 1, root: '/', target: destination, options, propagation: [], type: 'none', source },
       })
     },
+    detach(target) {
+      world.call('mounts.detach', target)
+      for (const path of [...world.mountTargets.keys()]) if (isBelow(path, target)) world.mountTargets.delete(path)
+    },
     async unmount(target) {
       world.call('mounts.unmount', target)
       world.mountTargets.delete(target)

@@ -1,6 +1,6 @@
 // A world of its own for one daemon under test: directories, a bridge and subnet nobody else uses, a CNI configuration.
 import { existsSync } from 'node:fs'
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { networkInterfaces, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { FAULTY_PLUGIN, installFaultyPlugin } from './faulty-plugin.ts'
@@ -37,6 +37,8 @@ const SYSTEM_PLUGIN_DIR = '/usr/lib/cni'
 
 export async function makeWorld(options: WorldOptions = {}): Promise<World> {
   const directory = await mkdtemp(join(tmpdir(), 'ct-'))
+  // Runtimes go to the roots of pods with user namespaces as an unprivileged user.
+  await chmod(directory, 0o711)
   const claim = await claimNumber()
   const world = {
     directory,

@@ -24,6 +24,7 @@ import { claimPod } from '../pod/run.ts'
 import type { Services } from '../services.ts'
 import { watchContainer } from './exit.ts'
 import { gatherInput } from './gather.ts'
+import { mapMounts, unmapMounts } from './idmapped-mounts.ts'
 import { removeContainer, teardownContainer } from './remove.ts'
 
 const log = logger('lifecycle')
@@ -163,7 +164,7 @@ async function buildContainer(services: Services, pod: Pod, container: Container
     const { pid, monitorPid } = await runtimeOf(services, pod).create(
       {
         paths,
-        spec,
+        spec: await mapMounts(services, { paths, pod: input.pod, spec }),
         logPath: container.logPath,
         stdin: container.config.stdin,
         stdinOnce: container.config.stdinOnce,
@@ -180,6 +181,8 @@ async function buildContainer(services: Services, pod: Pod, container: Container
     if (!(err instanceof CodedError) || err.name !== 'OciRuntimeError') throw err
     log.info('runtime refused the container', { containerId: container.id, error: err })
     return { ...container, made, state: { kind: 'created', pid: 0, monitorPid: 0, failure: err.message } }
+  } finally {
+    await unmapMounts(services, paths)
   }
 }
 

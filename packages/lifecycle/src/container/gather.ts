@@ -12,6 +12,7 @@ import { volumesDirectory } from '../layout.ts'
 import { type Container, isRunning } from '../model/container.ts'
 import { namespaceMode, type Pod } from '../model/pod.ts'
 import { podFacts } from '../pod/facts.ts'
+import { podIdmap } from '../pod/user-namespace.ts'
 import type { Services } from '../services.ts'
 import { cdiEdits, lookAtDevices } from './devices.ts'
 import { mountImageVolumes } from './image-volumes.ts'
@@ -29,7 +30,9 @@ export async function gatherInput(
   const image = services.images.find(container.imageId)
   if (image === undefined) throw notFound(`image ${container.imageId} is not present: pull it first`)
   const [rootfs, sources] = await Promise.all([
-    stage(['root file system', ''], () => services.images.createRootfs({ key: id, image: image.id }, services.shutdown)),
+    stage(['root file system', ''], () =>
+      services.images.createRootfs({ key: id, image: image.id, ...podIdmap(services, pod) }, services.shutdown),
+    ),
     lookAtSources(services, config),
   ])
   const handler = services.handlerSettings(pod.runtime)
@@ -51,7 +54,7 @@ export async function gatherInput(
     allowedAnnotations: handler.allowedAnnotations,
     mountOptions: handler.mountOptions,
     volumes: makeVolumes(services, container, image),
-    imageMounts: await stage(['image volumes', ''], () => mountImageVolumes(services, id, config)),
+    imageMounts: await stage(['image volumes', ''], () => mountImageVolumes(services, pod, container)),
     unsetSeccomp: services.settings.unsetSeccomp,
     compiledSeccomp: isCrun(services, pod),
     sandboxed: runtimeOf(services, pod).sandboxed,

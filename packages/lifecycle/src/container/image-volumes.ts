@@ -4,7 +4,10 @@ import { join } from 'node:path'
 import { isErrno } from '@coracle/base/errno'
 import { CodedError, invalid } from '@coracle/base/errors'
 import { quote } from '@coracle/base/ids'
-import type { ContainerConfig, Mount } from '@coracle/cri-api'
+import type { Mount } from '@coracle/cri-api'
+import type { Container } from '../model/container.ts'
+import type { Pod } from '../model/pod.ts'
+import { podIdmap } from '../pod/user-namespace.ts'
 import type { Services } from '../services.ts'
 
 /** kubelet counts failures that begin so. */
@@ -15,8 +18,8 @@ const keyOf = (containerId: string, index: number): string => `${containerId}.${
 /** Mounts the images that a container's mounts name. Returns the source directory by container path. Undone by `removeImageVolumes`. */
 export async function mountImageVolumes(
   services: Services,
-  containerId: string,
-  config: ContainerConfig,
+  pod: Pod,
+  { id, config }: Container,
 ): Promise<ReadonlyMap<string, string>> {
   const sources = new Map<string, string>()
   for (const [index, mount] of config.mounts.entries()) {
@@ -27,7 +30,8 @@ export async function mountImageVolumes(
     const image = services.images.find(name)
     if (image === undefined)
       throw new CodedError('not_found', `${failure}: ${field}.image ${quote(name)} is not present: pull it first`)
-    const rootfs = await services.images.createRootfs({ key: keyOf(containerId, index), image: image.id }, services.shutdown)
+    const request = { key: keyOf(id, index), image: image.id, ...podIdmap(services, pod) }
+    const rootfs = await services.images.createRootfs(request, services.shutdown)
     sources.set(mount.containerPath, subPath(field, rootfs.path, mount))
   }
   return sources

@@ -4,6 +4,7 @@ import { type PodFacts, podHostname } from '@coracle/container-spec'
 import { podLayout } from '../layout.ts'
 import { isHostIpc, isHostNetwork, type Pod } from '../model/pod.ts'
 import type { Services } from '../services.ts'
+import { usernsPath } from './user-namespace.ts'
 
 /** The pod's own things as the spec builder takes them. */
 export function podFacts(services: Services, pod: Pod): PodFacts {
@@ -16,6 +17,7 @@ export function podFacts(services: Services, pod: Pod): PodFacts {
     netnsPath: hostNetwork ? undefined : pinned('net'),
     utsnsPath: hostNetwork ? undefined : pinned('uts'),
     ipcnsPath: isHostIpc(pod.config) ? undefined : pinned('ipc'),
+    usernsPath: usernsPath(services, pod),
     pidnsPath: pod.infraPid === undefined ? undefined : `/proc/${pod.infraPid}/ns/pid`,
     hostname: podHostname(pod.config, hostname()),
     resolvConfPath: layout.resolvConf,

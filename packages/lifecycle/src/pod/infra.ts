@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs'
+import { chownSync, mkdirSync } from 'node:fs'
 import { logger } from '@coracle/base/log'
 import { infraSpec } from '@coracle/container-spec'
 import { isCrun, runtimeOf } from '../handlers.ts'
@@ -6,6 +6,7 @@ import { podLayout } from '../layout.ts'
 import { isReady, type Pod } from '../model/pod.ts'
 import type { Services } from '../services.ts'
 import { podFacts } from './facts.ts'
+import { podRoot } from './user-namespace.ts'
 
 const log = logger('lifecycle')
 
@@ -14,6 +15,9 @@ export async function startInfra(services: Services, pod: Pod): Promise<number> 
   const runtime = runtimeOf(services, pod)
   const { infra, infraRootfs } = podLayout(services.settings, pod.id)
   mkdirSync(infraRootfs, { recursive: true, mode: 0o755 })
+  const { uid, gid } = podRoot(pod.config)
+  // The runtime makes its mount points as the pod's root.
+  if (uid !== 0) chownSync(infraRootfs, uid, gid)
   const spec = infraSpec({
     id: pod.id,
     pod: podFacts(services, pod),

@@ -5,7 +5,14 @@ import { failpoint } from '@coracle/base/failpoint'
 import { newPodId, type PodId } from '@coracle/base/ids'
 import { cleanupSignal } from '@coracle/base/signals'
 import { noteSubject } from '@coracle/base/stages'
-import { checkSandboxedPod, checkSysctls, defaultSysctls, podHostname, validatePodConfig } from '@coracle/container-spec'
+import {
+  checkSandboxedPod,
+  checkSysctls,
+  defaultSysctls,
+  podHostname,
+  podMappings,
+  validatePodConfig,
+} from '@coracle/container-spec'
 import type { PodSandboxConfig } from '@coracle/cri-api'
 import { reuse, undoUnlessClaimed } from '../claim.ts'
 import { runtimeFor, runtimeOf } from '../handlers.ts'
@@ -18,6 +25,7 @@ import { startInfra } from './infra.ts'
 import { attachmentOf, checkNetworkConfig } from './network.ts'
 import { teardownPod } from './release.ts'
 import { removePod } from './remove.ts'
+import { checkUserNamespace } from './user-namespace.ts'
 
 export interface RunPodRequest {
   readonly config: PodSandboxConfig
@@ -35,6 +43,7 @@ export async function runPod(services: Services, request: RunPodRequest, signal:
   if (!isHostNetwork(request.config)) checkNetworkConfig(request.config)
   const runtime = runtimeFor(services, request.handler)
   if (runtime.sandboxed) checkSandboxedPod(request.config, runtime.handler)
+  checkUserNamespace(services, request.config, runtime.handler)
   const flight = `${podKey(request.config)}\n${request.fingerprint}`
   const id = await services.podFlights.join(flight, signal, () => makePod(services, request), 'continue')
   claimPod(services, id)
@@ -120,6 +129,7 @@ async function buildPod(services: Services, created: Pod): Promise<Pod> {
   const hostname = podHostname(config, osHostname())
   const own = { network: !hostNetwork, ipc: !isHostIpc(config), uts: !hostNetwork }
   const sysctls = { ...defaultSysctls(own), ...checkSysctls(config.linux?.sysctls ?? {}, own) }
+  const userMappings = podMappings(config)
   makePodFiles(services, pod, hostname)
   ensureParent(services, pod)
   services.host.namespaces.pin({
@@ -127,6 +137,7 @@ async function buildPod(services: Services, created: Pod): Promise<Pod> {
     kinds: [...(hostNetwork ? [] : (['net', 'uts'] as const)), ...(isHostIpc(config) ? [] : (['ipc'] as const))],
     ...(hostNetwork ? {} : { hostname }),
     sysctls,
+    ...(userMappings === undefined ? {} : { userMappings }),
   })
   await failpoint('pod.local.held')
   if (!hostNetwork) {
@@ -157,5 +168,6 @@ export function isPodIntact(services: Services, pod: Pod): boolean {
   const { namespaces, infra } = podLayout(services.settings, pod.id)
   if (!isHostNetwork(pod.config) && !services.host.namespaces.isPinned(namespaces, 'net')) return false
   if (!isHostIpc(pod.config) && !services.host.namespaces.isPinned(namespaces, 'ipc')) return false
+  if (podMappings(pod.config) !== undefined && !services.host.namespaces.isPinned(namespaces, 'user')) return false
   return !pod.held.infra || runtimeOf(services, pod).inspect(infra).pid !== undefined
 }

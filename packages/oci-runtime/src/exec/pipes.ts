@@ -19,19 +19,21 @@ export async function spawnWithPipes(ctx: RuntimeContext, { paths, files, stdin:
     return { ours: ends[mine], theirs: mine === 'read' ? ends.write : ends.read }
   }
   try {
-    const stdin = wanted ? pipe('write') : undefined
+    const stdin = pipe('write')
+    // At its end, and not /dev/null: crun gives its stdio to the container's user, who could then close the host's own to others.
+    if (!wanted) closeSync(ours.pop() ?? -1)
     const stdout = pipe('read')
     const stderr = pipe('read')
     const child = await processes.start({
       argv: [ctx.program, ...execArguments(ctx, files), paths.id],
       env: ctx.env,
-      stdio: [stdin?.theirs ?? 'ignore', stdout.theirs, stderr.theirs],
+      stdio: [stdin.theirs, stdout.theirs, stderr.theirs],
     })
     const pipes = theirs.map(pipeName)
     return {
       child,
       pipes,
-      stdin: stdin && writerOf(stdin.ours),
+      stdin: wanted ? writerOf(stdin.ours) : undefined,
       stdout: drainedOutput(readerOf(stdout.ours)),
       stderr: drainedOutput(readerOf(stderr.ours)),
       terminal: undefined,

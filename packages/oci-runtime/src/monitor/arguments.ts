@@ -24,7 +24,7 @@ export function monitorEnv(ctx: RuntimeContext, needs: { readonly attach: boolea
 export function containerArguments(ctx: RuntimeContext, request: CreateRequest): readonly string[] {
   const { paths } = request
   return [
-    ...common(ctx, paths),
+    ...common(ctx, paths, ownsStdio(ctx, request)),
     `--bundle=${paths.bundle}`,
     `--container-pidfile=${filesOf(paths).pid}`,
     `--persist-dir=${paths.state}`,
@@ -35,6 +35,16 @@ export function containerArguments(ctx: RuntimeContext, request: CreateRequest):
     ...(request.stdin && !request.stdinOnce ? ['--leave-stdin-open'] : []),
   ]
 }
+
+/**
+ * crun gives its stdio to the root of a user namespace. Without input that would be the host's own /dev/null, for containers to take
+ * the permissions from.
+ */
+const ownsStdio = (ctx: RuntimeContext, { spec, stdin, terminal }: CreateRequest): boolean =>
+  ctx.kind === 'crun' && !stdin && !terminal && spec.linux.namespaces.some(({ type }) => type === 'user')
+
+/** Runs the program that follows as $0 with an empty pipe as its stdin: what a here-document of dash is. */
+const withEmptyInput = 'exec "$0" "$@" <<END\nEND\n'
 
 export interface TerminalExec {
   readonly directory: string
@@ -62,13 +72,15 @@ export function execArguments(ctx: RuntimeContext, paths: ContainerPaths, exec: 
   ]
 }
 
-function common(ctx: RuntimeContext, paths: ContainerPaths): readonly string[] {
+function common(ctx: RuntimeContext, paths: ContainerPaths, emptyInput = false): readonly string[] {
   return [
     ctx.conmonPath,
     `--cid=${paths.id}`,
     `--cuuid=${paths.id}`,
     `--name=${paths.id}`,
-    `--runtime=${ctx.program}`,
+    ...(emptyInput
+      ? ['--runtime=/bin/sh', '--runtime-arg=-c', `--runtime-arg=${withEmptyInput}`, `--runtime-arg=${ctx.program}`]
+      : [`--runtime=${ctx.program}`]),
     `--runtime-arg=--root=${ctx.runtimeRoot}`,
     ...ctx.extraArguments.map((argument) => `--runtime-arg=${argument}`),
     ...(ctx.cgroupDriver === 'systemd' ? ['--systemd-cgroup'] : []),
