@@ -6,6 +6,7 @@ import { failpoint } from '@coracle/base/failpoint'
 import { logger } from '@coracle/base/log'
 import type { RootfsStore } from './rootfs.ts'
 import type { Layer, LayerKey } from './store/index.ts'
+import { partsOf } from './store/layout.ts'
 import type { Store } from './store/store.ts'
 
 const log = logger('image')
@@ -29,8 +30,7 @@ export async function collectLayers(store: Store, rootfs: RootfsStore): Promise<
   store.index.removeLayers(garbage.map(({ key }) => key))
   await failpoint('image.collect.forgotten')
   for (const number of [...garbage.map((layer) => layer.number), ...old]) {
-    await store.trash.take(store.layout.layer(number))
-    await store.trash.take(store.layout.tree(number))
+    for (const path of partsOf(store.layout, number)) await store.trash.take(path)
     await failpoint('image.collect.moved')
   }
   log.debug('layers collected', { layers: garbage.length + old.length })
@@ -48,8 +48,7 @@ export function orphans(store: Store, rootfs: Pick<RootfsStore, 'inUse'>): reado
       .map((name) => join(directory, name))
   return [
     ...below(layout.staging, (name) => store.staging.has(name)),
-    ...below(layout.layers, (name) => known.has(name)),
-    ...below(layout.trees, (name) => known.has(name)),
+    ...[layout.layers, layout.trees, layout.skeletons, layout.blobs].flatMap((each) => below(each, (name) => known.has(name))),
   ]
 }
 

@@ -1,6 +1,6 @@
 // Layers by diffID: each is downloaded and unpacked once, whoever asks, and becomes part of the store when it is whole and on disk.
 
-import { mkdirSync, renameSync } from 'node:fs'
+import { mkdirSync, renameSync, rmSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { codeOf } from '@coracle/base/errors'
 import { failpoint } from '@coracle/base/failpoint'
@@ -14,8 +14,9 @@ import type { LayerProgress } from './images.ts'
 import type { Settings } from './options.ts'
 import type { RegistrySource } from './registry/client.ts'
 import { isSound, type LayerKey } from './store/index.ts'
+import { partsOf } from './store/layout.ts'
 import { reserveStaging, type Store } from './store/store.ts'
-import { recordName, type UnpackedLayer } from './unpack/messages.ts'
+import { blobName, recordName, skeletonName, type UnpackedLayer } from './unpack/messages.ts'
 import type { UnpackPool } from './unpack/pool.ts'
 
 const log = logger('image')
@@ -24,6 +25,8 @@ export interface LayerRequest {
   readonly diffId: DiffId
   readonly blob: Descriptor
   readonly source: RegistrySource
+  /** The blob is on disk already: its name below the staging directory. */
+  readonly spooled?: string
   /** Limits one image's share. */
   readonly perImage: Limiter
   readonly onProgress: (state: LayerProgress['state'], downloadedBytes: number) => void
@@ -106,9 +109,11 @@ export class Layers {
       {
         directory,
         source: request.source,
+        ...(request.spooled === undefined ? {} : { spooled: request.spooled }),
         blob: request.blob,
         diffId: request.diffId,
         limits: settings.limits,
+        keepBlob: settings.keepBlobs,
         gunzip: 'fastest',
       },
       {
@@ -132,7 +137,9 @@ export class Layers {
       await publishLayer(store, path, { key: request.diffId, blob: request.blob, layer })
     } catch (err) {
       void handle.settled
-        .then(() => Promise.all([path, recordName(path)].map((left) => store.trash.take(left))))
+        .then(() =>
+          Promise.all([path, recordName(path), skeletonName(path), blobName(path)].map((left) => store.trash.take(left))),
+        )
         .catch((late) => log.warn('staging not removed', { path, error: String(late) }))
         .finally(() => staging[Symbol.dispose]())
       throw err
@@ -150,18 +157,23 @@ export interface FinishedLayer {
 /** Moves a directory and its tree record, whose content is on disk, to their places, makes that durable, and only then records it. */
 export async function publishLayer(store: Store, path: string, finished: FinishedLayer): Promise<void> {
   const number = store.index.nextNumber()
+  const { layout } = store
+  const { hasSkeleton, hasBlob } = finished.layer
   try {
-    renameSync(recordName(path), store.layout.tree(number))
-    renameSync(path, store.layout.layer(number))
+    if (hasSkeleton) renameSync(skeletonName(path), layout.skeleton(number))
+    else rmSync(skeletonName(path), { force: true })
+    if (hasBlob) renameSync(blobName(path), layout.blob(number))
+    renameSync(recordName(path), layout.tree(number))
+    renameSync(path, layout.layer(number))
     await failpoint('image.pull.renamed')
-    for (const directory of [store.layout.trees, store.layout.layers]) {
+    for (const directory of [layout.skeletons, ...(hasBlob ? [layout.blobs] : []), layout.trees, layout.layers]) {
       await using parent = await open(directory, 'r')
       await parent.sync()
     }
     record(store, number, finished)
   } catch (err) {
     // Without a record nobody would look for them before the next start.
-    for (const left of [store.layout.layer(number), store.layout.tree(number)]) await store.trash.take(left)
+    for (const left of partsOf(layout, number)) await store.trash.take(left)
     throw err
   }
 }

@@ -23,6 +23,8 @@ export interface ImagesOptions {
   /** Images that are never collected: exact, `prefix*`, `*substring*`. */
   readonly pinned?: readonly string[]
   readonly limits?: Partial<ExtractLimits>
+  /** Whether compressed layers are kept, so that an image can leave the store with its manifest's digest. Default: no. */
+  readonly keepBlobs?: boolean
   /** Writable layers are not synced when they are unmounted: after a power loss they may be gone, as their containers are. Default true. */
   readonly volatileRootfs?: boolean
 }
@@ -46,6 +48,7 @@ export function withDefaults(options: ImagesOptions, cores: number): Settings {
     retryBaseMs: 500,
     pinned: [],
     volatileRootfs: true,
+    keepBlobs: false,
     containersRoot: options.root,
     ...options,
     limits: {

@@ -1,16 +1,15 @@
 // From a reference to an image in the store: resolve, fetch config, unpack layers side by side, record.
-import { CodedError, explain, failed } from '@coracle/base/errors'
+import { type CodedError, explain, failed } from '@coracle/base/errors'
 import { failpoint } from '@coracle/base/failpoint'
-import { Limiter } from '@coracle/base/limiter'
 import { logger } from '@coracle/base/log'
 import { SingleFlight } from '@coracle/base/single-flight'
-import { type DiffId, digestOf, type ImageId } from '@coracle/oci-spec/digest'
-import type { Descriptor, ImageConfig, Platform } from '@coracle/oci-spec/image'
-import { maxConfigBytes, parseImageConfig } from '@coracle/oci-spec/image-config'
+import { digestOf, type ImageId } from '@coracle/oci-spec/digest'
+import type { Platform } from '@coracle/oci-spec/image'
+import { maxConfigBytes } from '@coracle/oci-spec/image-config'
 import { hostPlatform, normalisePlatform } from '@coracle/oci-spec/platform'
 import { formatReference } from '@coracle/oci-spec/reference'
 import type { LayerProgress, PullProgress, PullRequest } from './images.ts'
-import { mendDirectories } from './implied-directories.ts'
+import { type InstallRequest, installImage } from './install.ts'
 import { Layers, type LayersDeps } from './layers.ts'
 import { namesOf } from './names.ts'
 import type { RegistryClient, RegistrySource } from './registry/client.ts'
@@ -18,7 +17,6 @@ import { RegistryError } from './registry/errors.ts'
 import { fetchBlob, type ResolvedManifest, resolveManifest } from './registry/manifests.ts'
 import type { Registries } from './registry/registries.ts'
 import { damageOf } from './store/index.ts'
-import { leaseLayers } from './store/store.ts'
 import { registryErrorIn } from './unpack/messages.ts'
 
 const log = logger('image')
@@ -88,51 +86,17 @@ export class Puller {
   }
 
   async #fetch(pull: Pull, { source, client, resolved, id }: Fetch): Promise<void> {
-    const { store, settings } = this.#deps
-    const { manifest } = resolved
     const limits = { signal: pull.signal, stallMs: source.stallTimeoutMs, maxBytes: maxConfigBytes }
-    const rawConfig = await fetchBlob(client, manifest.config, limits)
+    const rawConfig = await fetchBlob(client, resolved.manifest.config, limits)
     await failpoint('image.pull.config')
-    const config = parseImageConfig(rawConfig)
-    checkConfig(config, manifest.layers, pull.platform)
-    using _lease = leaseLayers(store, config.diffIds)
-    const layerSource = client.handOn()
-    const progress = progressOf(manifest.layers, pull.tell)
-    const perImage = new Limiter(settings.maxDownloadsPerImage, 'download slot of the image')
-    const stop = new AbortController()
-    const signal = AbortSignal.any([pull.signal, stop.signal])
-    // The largest first: a small one is the better last. Equal layers are one.
-    const order = [...new Map(config.diffIds.map((diffId, i) => [diffId, i])).entries()].sort(
-      (a, b) => (manifest.layers[b[1]]?.size ?? 0) - (manifest.layers[a[1]]?.size ?? 0),
-    )
-    const work = order.map(([diffId, i]) => {
-      // As many layers as diffIDs: checked above.
-      const blob = manifest.layers[i] as Descriptor
-      return this.#layers.ensure({ diffId, blob, source: layerSource, perImage, onProgress: progress.of(i) }, signal)
-    })
-    try {
-      await Promise.all(work)
-    } catch (err) {
-      stop.abort(err)
-      await Promise.allSettled(work)
-      throw err
-    }
-    const mended = await mendDirectories(store, config.diffIds)
-    using _mended = leaseLayers(store, mended)
-    pull.signal.throwIfAborted()
-    const sizeBytes = manifest.config.size + manifest.layers.reduce((sum, layer) => sum + layer.size, 0)
-    const image = {
-      id,
-      manifestDigest: resolved.manifestDigest,
-      config,
-      sizeBytes,
-      layers: [...stackOf(config.diffIds), ...mended],
-    }
-    await failpoint('image.pull.layers')
-    store.index.addImage(
-      { image, rawConfig, rawManifest: resolved.rawManifest },
-      namesOf(pull.request.reference, resolved.topDigest, id),
-    )
+    const { request, platform, tell } = pull
+    const names = namesOf(request.reference, resolved.topDigest, id)
+    await this.install({ id, resolved, rawConfig, platform, source: client.handOn(), names, tell }, pull.signal)
+  }
+
+  /** The layers that are missing, then the image itself. */
+  install(request: InstallRequest, signal: AbortSignal): Promise<void> {
+    return installImage({ ...this.#deps, layers: this.#layers }, request, signal)
   }
 }
 
@@ -149,35 +113,6 @@ interface Fetch {
   readonly client: RegistryClient
   readonly resolved: ResolvedManifest
   readonly id: ImageId
-}
-
-// Overlay takes each directory once. A layer that comes again hides all that it did before: its last place counts.
-const stackOf = (diffIds: readonly DiffId[]): readonly DiffId[] =>
-  diffIds.filter((diffId, i) => diffIds.lastIndexOf(diffId) === i)
-
-function checkConfig(config: ImageConfig, layers: readonly Descriptor[], wanted: Platform): void {
-  if (config.diffIds.length !== layers.length)
-    throw new CodedError('invalid_argument', `rootfs.diff_ids has ${config.diffIds.length} entries for ${layers.length} layers`)
-  if (layers.length === 0) throw new CodedError('invalid_argument', 'image has no layers: nothing in it could run')
-  const { os } = normalisePlatform(config.platform)
-  if (os !== wanted.os) throw new CodedError('failed_precondition', `image is for ${os}, not for ${wanted.os}`)
-}
-
-function progressOf(layers: readonly Descriptor[], tell: (layers: readonly LayerProgress[]) => void) {
-  const states: LayerProgress[] = layers.map(({ digest, size }) => ({
-    digest,
-    state: 'waiting',
-    downloadedBytes: 0,
-    totalBytes: size,
-  }))
-  tell([...states])
-  return {
-    of: (i: number) => (state: LayerProgress['state'], downloadedBytes: number) => {
-      // As many states as layers.
-      states[i] = { ...(states[i] as LayerProgress), state, downloadedBytes }
-      tell([...states])
-    },
-  }
 }
 
 // kubelet shows only the message, and knows this one word at its start.

@@ -52,6 +52,7 @@ export interface Config {
     readonly maxDownloadsPerImage: number
     readonly stallTimeoutMs: number
     readonly pinned: readonly string[]
+    readonly keepBlobs: boolean
     readonly registries: RegistriesConfig
   }
   readonly streaming: StreamingConfig
@@ -104,6 +105,7 @@ export function toConfig(settings: Settings, exists: (path: string) => boolean):
       maxDownloadsPerImage: get('images.max_downloads_per_image'),
       stallTimeoutMs: get<number>('images.stall_timeout_s') * 1000,
       pinned: get('images.pinned'),
+      keepBlobs: get('images.keep_blobs'),
       registries: registriesOf(settings),
     },
     streaming: streamingOf(settings),

@@ -219,6 +219,12 @@ export const keys: readonly Key[] = [
     reload: true,
     doc: 'Images that kubelet must not collect: exact names, prefix*, or *part*.',
   },
+  {
+    path: 'images.keep_blobs',
+    type: 'boolean',
+    default: false,
+    doc: 'Keep compressed layers beside the unpacked ones, so that save and push give the manifest digest that was pulled. Costs their size again.',
+  },
   ...registryKeys,
 
   {

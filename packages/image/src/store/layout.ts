@@ -13,6 +13,10 @@ export interface Layout {
   readonly layers: string
   /** Tree records of the layers, by the same numbers. */
   readonly trees: string
+  /** What the layers' archives were besides the contents of files (skeleton/recorder.ts), by the same numbers. */
+  readonly skeletons: string
+  /** Compressed layers as they came, where they are kept, by the same numbers. */
+  readonly blobs: string
   /** Layers being unpacked. */
   readonly staging: string
   /** Writable layers of containers, by key. */
@@ -33,10 +37,24 @@ export interface Layout {
   readonly idmappedLayers: string
   layer(number: number): string
   tree(number: number): string
+  skeleton(number: number): string
+  blob(number: number): string
 }
+
+/** Everything that there is of a layer. */
+export const partsOf = (layout: Layout, number: number): readonly string[] => [
+  layout.layer(number),
+  layout.tree(number),
+  layout.skeleton(number),
+  layout.blob(number),
+]
 
 /** A layer's directory in the store whose root this is. */
 export const layerBelow = (root: string, number: number): string => join(root, 'layers', number.toString(36))
+
+/** What lets a layer leave the store whose root this is. */
+export const skeletonBelow = (root: string, number: number): string => join(root, 'skeletons', number.toString(36))
+export const blobBelow = (root: string, number: number): string => join(root, 'blobs', number.toString(36))
 
 export interface Places {
   readonly root: string
@@ -54,6 +72,8 @@ export function createLayout({ root, state, containersRoot }: Places): Layout {
     session: join(root, 'session.json'),
     layers: join(root, 'layers'),
     trees: join(root, 'trees'),
+    skeletons: join(root, 'skeletons'),
+    blobs: join(root, 'blobs'),
     staging: join(root, 'staging'),
     containers: join(containersRoot, 'containers'),
     trash: join(root, 'trash'),
@@ -65,6 +85,8 @@ export function createLayout({ root, state, containersRoot }: Places): Layout {
     idmappedLayers: join(state, 'idmap'),
     layer: (number) => layerBelow(root, number),
     tree: (number) => join(root, 'trees', number.toString(36)),
+    skeleton: (number) => skeletonBelow(root, number),
+    blob: (number) => blobBelow(root, number),
   }
   for (const each of roots) mkdirSync(each, { recursive: true, mode: 0o711 })
   for (const directory of [state, layout.idmappedMounts]) {
@@ -72,9 +94,9 @@ export function createLayout({ root, state, containersRoot }: Places): Layout {
     // Runtimes go to an idmapped root as the pod's root.
     chmodSync(directory, 0o711)
   }
-  const { layers, trees, staging, containers, trashes, cache, mounts, idmappedLayers } = layout
+  const { layers, trees, skeletons, blobs, staging, containers, trashes, cache, mounts, idmappedLayers } = layout
   // Unpacked files are as readable as their image made them: nobody but root may reach them.
-  for (const directory of [layers, trees, staging, containers, ...trashes, cache, mounts, idmappedLayers])
+  for (const directory of [layers, trees, skeletons, blobs, staging, containers, ...trashes, cache, mounts, idmappedLayers])
     mkdirSync(directory, { recursive: true, mode: 0o700 })
   return layout
 }

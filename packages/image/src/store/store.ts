@@ -4,7 +4,7 @@ import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ImagesDeps, Settings } from '../options.ts'
 import { createSyncBatch } from '../sync-batch.ts'
-import { recordName } from '../unpack/messages.ts'
+import { blobName, recordName, skeletonName } from '../unpack/messages.ts'
 import { type Database, openDatabase } from './database.ts'
 import { ImageIndex, type Layer, type LayerKey } from './index.ts'
 import { createLayout, type Layout, layerBelow } from './layout.ts'
@@ -49,10 +49,10 @@ export function openStore(settings: Settings, deps: ImagesDeps): Store {
   }
 }
 
-/** Reserves a name in the staging directory, for a layer and its tree record, until disposed. */
+/** Reserves a name in the staging directory, for a layer and the files beside it, until disposed. */
 export function reserveStaging(store: Store): Disposable & { readonly name: string; readonly path: string } {
   const name = randomBytes(8).toString('hex')
-  const names = [name, recordName(name)]
+  const names = [name, recordName(name), skeletonName(name), blobName(name)]
   for (const each of names) store.staging.add(each)
   return {
     name,

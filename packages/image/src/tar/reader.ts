@@ -1,6 +1,6 @@
 // A strict tar reader that is pushed: bytes go in as they come, entries and their content come out, nothing is kept.
 
-import { cleanPath, type EntryKind, type TarEntry } from './entry.ts'
+import { baseOf, cleanPath, type EntryKind, type TarEntry } from './entry.ts'
 import { archiveError } from './errors.ts'
 import { BLOCK_BYTES, parseHeader, type RawHeader } from './header.ts'
 import { type PaxRecords, parsePax } from './pax.ts'
@@ -44,9 +44,20 @@ export class TarReader {
   #pax: PaxRecords | undefined
   #longName: Buffer | undefined
   #longLink: Buffer | undefined
+  readonly #onSkeleton: ((bytes: Buffer) => void) | undefined
+  #contentIsElsewhere = false
 
-  constructor(sink: TarSink) {
+  /** `onSkeleton` gets every byte that is not the content of a file of its own; valid only during the call. */
+  constructor(sink: TarSink, onSkeleton?: (bytes: Buffer) => void) {
     this.#sink = sink
+    this.#onSkeleton = onSkeleton
+  }
+
+  /** How many bytes come next that are all of one kind: content of a file of its own, or anything else. Infinite at the end. */
+  get next(): { readonly isContent: boolean; readonly bytes: number } {
+    if (this.#state === 'ended') return { isContent: false, bytes: Number.POSITIVE_INFINITY }
+    if (this.#state === 'header') return { isContent: false, bytes: BLOCK_BYTES - this.#blockFill }
+    return { isContent: this.#state === 'content' && this.#contentIsElsewhere, bytes: this.#left }
   }
 
   /** Takes the next bytes. Throws what the sink throws, and `invalid_argument` when the archive is refused. */
@@ -57,12 +68,14 @@ export class TarReader {
       else {
         const end = Math.min(chunk.length, at + this.#left)
         this.#left -= end - at
+        if (this.#state !== 'content' || !this.#contentIsElsewhere) this.#onSkeleton?.(chunk.subarray(at, end))
         if (this.#state === 'content') this.#sink.data(at === 0 && end === chunk.length ? chunk : chunk.subarray(at, end))
         else if (this.#state === 'meta') chunk.copy(this.#metaData(), this.#metaData().length - this.#left - (end - at), at, end)
         at = end
         if (this.#left === 0) this.#partDone()
       }
     }
+    if (at < chunk.length) this.#onSkeleton?.(chunk.subarray(at))
   }
 
   /** Call at the end of the bytes. An archive without its end blocks is accepted, one cut inside an entry is not. */
@@ -82,10 +95,14 @@ export class TarReader {
       end = Math.min(chunk.length, at + BLOCK_BYTES - this.#blockFill)
       chunk.copy(this.#block, this.#blockFill, at, end)
       this.#blockFill += end - at
-      if (this.#blockFill < BLOCK_BYTES) return end
+      if (this.#blockFill < BLOCK_BYTES) {
+        this.#onSkeleton?.(chunk.subarray(at, end))
+        return end
+      }
       this.#blockFill = 0
       block = this.#block
     }
+    this.#onSkeleton?.(chunk.subarray(at, end))
     const header = parseHeader(block)
     if (header === undefined) {
       if (++this.#zeroBlocks === 2) this.#state = 'ended'
@@ -106,6 +123,7 @@ export class TarReader {
       throw archiveError(`it has an entry of the unknown type 0x${header.type.toString(16).padStart(2, '0')}`)
     const entry = this.#merge(kind, header)
     this.#sink.begin(entry)
+    this.#contentIsElsewhere = isFileOfItsOwn(entry)
     this.#state = 'content'
     this.#left = entry.sizeBytes
     this.#padding = paddingOf(entry.sizeBytes)
@@ -174,6 +192,10 @@ export class TarReader {
     // A global header would change every entry after it: ignored as a whole, as peers do.
   }
 }
+
+// What a whiteout contains is not kept by anybody.
+const isFileOfItsOwn = ({ kind, path }: TarEntry): boolean =>
+  kind === 'file' && path.length > 0 && baseOf(path).toString('latin1', 0, 4) !== '.wh.'
 
 const paddingOf = (sizeBytes: number): number => (BLOCK_BYTES - (sizeBytes % BLOCK_BYTES)) % BLOCK_BYTES
 

@@ -10,9 +10,13 @@ export interface LayerJob {
   /** Name of the layer's own empty directory below the staging directory. */
   readonly directory: string
   readonly source: RegistrySource
+  /** Name of a file below the staging directory that holds the blob: nothing is downloaded. */
+  readonly spooled?: string
   readonly blob: Descriptor
   readonly diffId: DiffId
   readonly limits: ExtractLimits
+  /** The compressed blob is kept beside the layer. */
+  readonly keepBlob?: boolean
   /** How gzip is read: by the fastest way there is, by Node's zlib on this thread, or by its public stream. */
   readonly gunzip: 'fastest' | 'zlib' | 'stream'
 }
@@ -24,10 +28,18 @@ export interface UnpackedLayer {
   readonly warnings: readonly string[]
   /** Digest of its tree record. */
   readonly treeDigest: string
+  /** Whether its archive can be made again (skeleton/recorder.ts). Absent: no. */
+  readonly hasSkeleton?: boolean
+  /** Absent: no. */
+  readonly hasBlob?: boolean
 }
 
 /** The file beside a layer's staging directory that gets its tree record. */
 export const recordName = (directory: string): string => `${directory}.tree`
+
+/** Files beside it for what lets the layer leave the store again. */
+export const skeletonName = (directory: string): string => `${directory}.skeleton`
+export const blobName = (directory: string): string => `${directory}.blob`
 
 export type Command =
   | { readonly type: 'start'; readonly stagingDirectory: string }

@@ -1,11 +1,14 @@
 // One layer from the registry to its directory: downloaded, hashed, decompressed, hashed again and extracted while the bytes pass.
 import { createHash, type Hash } from 'node:crypto'
+import { writeSync } from 'node:fs'
+import { isErrno } from '@coracle/base/errno'
 import { CodedError } from '@coracle/base/errors'
 import type { GzipReader } from '@coracle/host/isal'
 import { algorithmOf, type Digest } from '@coracle/oci-spec/digest'
 import { downloadBlob } from '../registry/blob.ts'
 import type { RegistryClient } from '../registry/client.ts'
 import { RegistryError } from '../registry/errors.ts'
+import type { SkeletonRecorder } from '../skeleton/recorder.ts'
 import { TarReader } from '../tar/reader.ts'
 import type { TreeRecorder } from '../tree/recorder.ts'
 import { createInflater, type Inflater, sniff } from './decompress.ts'
@@ -20,6 +23,11 @@ export interface UnpackRequest {
   readonly extractor: Extractor
   /** Hands all that comes on to the extractor. */
   readonly recorder: TreeRecorder
+  readonly skeleton: SkeletonRecorder
+  /** A file that gets the blob as it is. */
+  readonly keptFd?: number
+  /** The blob, where it need not be downloaded. */
+  readonly content?: AsyncIterable<Buffer>
   /** Reads gzip faster than zlib, where it is installed. */
   readonly createGzipReader: (() => GzipReader) | undefined
   /** Makes the layer's directory the root of this thread. Called before every piece of file work, as other layers are in turn too. */
@@ -30,8 +38,8 @@ export interface UnpackRequest {
 
 /** Throws `data_loss` when blob or content are not what their digests say. */
 export async function unpackLayer(request: UnpackRequest): Promise<UnpackedLayer> {
-  const { job, extractor, recorder, enter } = request
-  const reader = new TarReader(recorder)
+  const { job, extractor, recorder, skeleton, enter } = request
+  const reader = new TarReader(recorder, skeleton.add)
   const contentHash = createHash(algorithmOf(job.diffId))
   let contentBytes = 0
   const consume = (chunk: Buffer) => {
@@ -52,7 +60,12 @@ export async function unpackLayer(request: UnpackRequest): Promise<UnpackedLayer
         'data_loss',
         `layer ${job.blob.digest} unpacks to content with the digest ${found}, the image config says ${job.diffId}`,
       )
-    return { ...extractor.finish(), treeDigest: recorder.finish() }
+    return {
+      ...extractor.finish(),
+      treeDigest: recorder.finish(),
+      hasSkeleton: skeleton.finish(),
+      hasBlob: request.keptFd !== undefined,
+    }
   } catch (err) {
     extractor.abandon()
     throw err
@@ -88,11 +101,22 @@ async function* hashed(request: UnpackRequest, hash: Hash): AsyncGenerator<Buffe
   const { job, client, signal } = request
   let bytes = 0
   const options = { stallMs: job.source.stallTimeoutMs, retryBaseMs: job.source.retryBaseMs, signal }
-  for await (const chunk of downloadBlob(client, job.blob, options)) {
+  for await (const chunk of request.content ?? downloadBlob(client, job.blob, options)) {
+    signal.throwIfAborted()
     hash.update(chunk)
     bytes += chunk.length
+    if (request.keptFd !== undefined) keep(request.keptFd, chunk)
     request.onDownloaded(bytes)
     yield chunk
+  }
+}
+
+function keep(fd: number, chunk: Buffer): void {
+  try {
+    for (let at = 0; at < chunk.length; ) at += writeSync(fd, chunk, at, chunk.length - at)
+  } catch (err) {
+    if (!isErrno(err, 'ENOSPC', 'EDQUOT')) throw err
+    throw new CodedError('resource_exhausted', 'no space left to keep the blob of a layer', { cause: err })
   }
 }
 

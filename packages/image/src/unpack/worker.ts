@@ -1,15 +1,17 @@
 // The unpack worker: a process of its own that shuts itself into the staging directory before it reads the first byte of a layer.
 // All that it needs later is loaded before; afterwards its own thread sees nothing but the layers being unpacked.
 // NOTE: libuv's pool threads are started before and keep the real root: they look up host names and inflate, and touch no layer.
-import { closeSync, openSync, statfsSync } from 'node:fs'
+import { closeSync, constants, openSync, statfsSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { flushCompileCache } from 'node:module'
 import { loadIsal } from '@coracle/host/isal'
 import { loadUnpackSyscalls, type UnpackSyscalls } from '@coracle/host/unpack-syscalls'
 import { createRegistryClient } from '../registry/client.ts'
+import { SkeletonRecorder } from '../skeleton/recorder.ts'
 import { TreeRecorder } from '../tree/recorder.ts'
 import { Extractor } from './extract.ts'
-import { type Command, type LayerJob, lineReader, type Reply, recordName, toPlain } from './messages.ts'
+import { blobName, type Command, type LayerJob, lineReader, type Reply, recordName, skeletonName, toPlain } from './messages.ts'
+import { spooledBlob } from './spooled-blob.ts'
 import { unpackLayer } from './unpack-layer.ts'
 
 const sys: UnpackSyscalls = loadUnpackSyscalls()
@@ -41,12 +43,18 @@ async function unpack(id: number, job: LayerJob, signal: AbortSignal): Promise<v
   const client = createRegistryClient(job.source)
   const extractor = new Extractor(sys, job.limits, { freeBytes, onManyFiles: () => send({ type: 'files', id }) })
   const recorder = new TreeRecorder(extractor, openSync(recordName(job.directory), 'wx', 0o600))
+  const skeleton = new SkeletonRecorder(openSync(skeletonName(job.directory), 'wx', 0o600))
+  const keptFd = job.keepBlob ? openSync(blobName(job.directory), 'wx', 0o600) : undefined
+  const spooledFd = job.spooled === undefined ? undefined : openSync(job.spooled, constants.O_RDONLY | constants.O_NOFOLLOW)
   try {
     const layer = await unpackLayer({
       job,
       client,
       extractor,
       recorder,
+      skeleton,
+      ...(keptFd === undefined ? {} : { keptFd }),
+      ...(spooledFd === undefined ? {} : { content: spooledBlob(spooledFd) }),
       createGzipReader,
       enter: () => sys.enter(fd),
       onDownloaded: (bytes) => downloaded.set(id, bytes),
@@ -57,6 +65,8 @@ async function unpack(id: number, job: LayerJob, signal: AbortSignal): Promise<v
     client.close()
     closeSync(fd)
     recorder.abandon()
+    skeleton.abandon()
+    for (const other of [keptFd, spooledFd]) if (other !== undefined) closeSync(other)
     downloaded.delete(id)
   }
 }
