@@ -58,6 +58,11 @@ function memoryOf(r: LinuxContainerResources, host: ResourceHost): Pick<LinuxRes
   if (limit === 0 && swap === 0) return {}
   need(host, 'memory', 'memory_limit_in_bytes')
   const wanted = swap === 0 ? limit : swap
+  if (!host.swapAccounting && wanted > limit)
+    throw new CodedError(
+      'failed_precondition',
+      `${field}.memory_swap_limit_in_bytes ${swap} cannot be enforced: this node does not account for swap`,
+    )
   return {
     memory: {
       ...(limit === 0 ? {} : { limit }),

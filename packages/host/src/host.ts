@@ -221,6 +221,8 @@ export interface Processes {
   descendants(pid: number): readonly ProcessIdentity[]
   /** An identifier of this boot: /proc/sys/kernel/random/boot_id. */
   bootId(): string
+  /** Writes oom_score_adj. False when the process has ended. Throws `internal` when the kernel refuses a lower one (proc_pid_oom_score_adj(5)). */
+  setOomScoreAdj(process: ProcessIdentity, value: number): boolean
   /** Programs of ours that were killed and have not ended: they hang in the kernel. */
   stuck(): number
 }

@@ -1,7 +1,8 @@
 // Processes as /proc shows them. A process is named by pid and start time, because pids come back.
-import { readdirSync, readFileSync } from 'node:fs'
+import { closeSync, openSync, readdirSync, readFileSync, writeSync } from 'node:fs'
 import { constants } from 'node:os'
 import { isErrno, unlessErrno } from '@coracle/base/errno'
+import { failed } from '@coracle/base/errors'
 import type { ProcessIdentity } from './host.ts'
 
 export interface ProcessStat extends ProcessIdentity {
@@ -80,4 +81,21 @@ export function receives(pid: number, signal: number): boolean {
   if (!/^NSpid:.*\s1$/m.test(status)) return true
   const mask = (name: string) => BigInt(`0x${new RegExp(`^${name}:\\s+([0-9a-f]+)`, 'm').exec(status)?.[1] ?? '0'}`)
   return (((mask('SigBlk') | mask('SigCgt')) >> BigInt(signal - 1)) & 1n) === 1n
+}
+
+export function setOomScoreAdj(process: ProcessIdentity, value: number): boolean {
+  try {
+    // Opened first, identity checked after: the file stays that of one process.
+    const fd = openSync(`/proc/${process.pid}/oom_score_adj`, 'w')
+    try {
+      if (!isAlive(process)) return false
+      writeSync(fd, String(value))
+      return true
+    } finally {
+      closeSync(fd)
+    }
+  } catch (err) {
+    if (isErrno(err, 'ENOENT', 'ESRCH')) return false
+    throw failed(`set oom_score_adj of process ${process.pid} to ${value}`, err)
+  }
 }

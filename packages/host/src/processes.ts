@@ -2,7 +2,7 @@ import { ExitWatch } from './exit-watch.ts'
 import type { Processes } from './host.ts'
 import { sendSignal } from './pidfd.ts'
 import { pipe } from './pipe.ts'
-import { bootId, descendants, identify, isAlive, receives } from './proc.ts'
+import { bootId, descendants, identify, isAlive, receives, setOomScoreAdj } from './proc.ts'
 import { run, start, uncollected } from './spawn.ts'
 
 export function createProcesses(): Processes {
@@ -18,6 +18,7 @@ export function createProcesses(): Processes {
     waitForExit: (process, signal) => exits.wait(process, signal),
     descendants,
     bootId,
+    setOomScoreAdj,
     stuck: uncollected,
   }
 }

@@ -252,6 +252,7 @@ function fakeProcesses(world: World, options: FakeHostOptions): Processes {
       }
     },
     descendants: () => [],
+    setOomScoreAdj: isAlive,
     stuck: () => 0,
     bootId: () => `00000000-0000-4000-8000-${String(world.boots).padStart(12, '0')}`,
   }

@@ -6,6 +6,7 @@ import { containerPaths } from '../layout.ts'
 import { isCreated, isRunning } from '../model/container.ts'
 import type { Services } from '../services.ts'
 import { endedMeanwhile } from './ended.ts'
+import { setOomScore } from './oom-score.ts'
 
 /**
  * Changes the resources of a created or running container in place: only the fields that are set, all or none.
@@ -23,19 +24,19 @@ export async function updateContainer(
     throw precondition(`container ${container.id} is ${container.state.kind}: only a created or running container can be updated`)
   }
   const merged = mergeResources(container.resources, request.resources)
+  const resources = toLinuxResources(merged, services.facts)
+  let changed = container
   try {
     if (!(isCreated(container) && container.state.failure !== undefined)) {
-      await runtimeOf(services, container).update(
-        containerPaths(services.settings, container.id),
-        toLinuxResources(merged, services.facts),
-        services.shutdown,
-      )
+      changed = setOomScore(services, container, merged)
+      await runtimeOf(services, container).update(containerPaths(services.settings, container.id), resources, services.shutdown)
     }
   } catch (err) {
+    setOomScore(services, changed, container.resources)
     const title = `update container ${container.id}`
     if (await endedMeanwhile(services, container))
       throw new CodedError('failed_precondition', `${title}: the container has ended`, { cause: err })
     throw failed(title, err)
   }
-  services.containers.put({ ...services.containers.get(container.id), resources: merged })
+  services.containers.put({ ...services.containers.get(container.id), made: changed.made, resources: merged })
 }

@@ -13,6 +13,7 @@ import type { AttachSession, ContainerPaths, ExecRequest, ExecSession } from '..
 import { readRecord } from '../record.ts'
 import { OciRuntimeError } from '../words.ts'
 import { type ExecFiles, newExecFiles, removeExecFiles } from './files.ts'
+import { applyOomScore } from './oom-score.ts'
 import { identityText, wordsIn } from './session.ts'
 import { endTree, stdioOf } from './tree.ts'
 
@@ -80,6 +81,7 @@ async function underMonitor(ctx: RuntimeContext, attempt: Attempt, signal: Abort
   try {
     monitor.release()
     const pid = await awaitPid(monitor, action, signal)
+    applyOomScore(ctx, pid, request.process)
     return session(ctx, { paths, pid, files, monitor, attached, stdin: request.stdin })
   } catch (err) {
     attached[Symbol.dispose]()

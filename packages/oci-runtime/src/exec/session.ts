@@ -14,6 +14,7 @@ import { readPidFile, readRecord } from '../record.ts'
 import { cleanWords, OciRuntimeError } from '../words.ts'
 import type { DrainedOutput } from './drain.ts'
 import { type ExecFiles, newExecFiles, removeExecFiles } from './files.ts'
+import { applyOomScore } from './oom-score.ts'
 import { exitOf } from './status.ts'
 import { endTree, stdioOf } from './tree.ts'
 
@@ -57,9 +58,12 @@ export async function execAsChild(
     writeFileSync(files.process, JSON.stringify(request.process), { mode: 0o600 })
     const running = await bounded(limit, (until) => exec.spawn(ctx, { paths, files, stdin: request.stdin, signal: until }))
     try {
+      // Now, before it has a child, which inherits it; and again when the runtime had its own idea.
+      applyOomScore(ctx, running.child.pid, request.process)
       writeFileSync(files.owner, identityText(ctx.deps.processes.identify(running.child.pid)), { mode: 0o600 })
       const pid = await bounded(limit, (until) => abortable(started(running, files), until))
       if (pid === undefined) throw await startFailure(paths, files, running)
+      applyOomScore(ctx, pid, request.process)
       return session(ctx, { paths, files, running, pid })
     } catch (err) {
       await abandon(ctx, { paths, running })
