@@ -72,7 +72,7 @@ export function infraSpec(input: InfraInput): RuntimeSpec {
         ...(pod.usernsPath === undefined ? [] : [{ type: 'user', path: pod.usernsPath } as const]),
       ],
       ...(mappings === undefined ? {} : { uidMappings: mappings.uids, gidMappings: mappings.gids }),
-      cgroupsPath: cgroupsPath(pod.cgroupParent, input.id, host.cgroupDriver),
+      cgroupsPath: cgroupsPath(pod.cgroupParent, input.id, host),
       resources: { devices: [{ allow: false, access: 'rwm' }] },
       ...(host.seccomp ? { seccomp: defaultSeccomp([]) } : {}),
       maskedPaths: defaultMaskedPaths,

@@ -11,7 +11,7 @@ export {
   resolveCdi,
 } from './cdi-index.ts'
 export { type CdiEdits, type CdiSpec, parseCdiSpec } from './cdi-parse.ts'
-export { cgroupsPath } from './cgroup-path.ts'
+export { cgroupsPath, ownScopePrefix } from './cgroup-path.ts'
 export { hostPathsOf } from './host-paths.ts'
 export { type InfraInput, infraSpec } from './infra.ts'
 export { cleanPath, isWithin } from './paths.ts'

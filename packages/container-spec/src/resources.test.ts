@@ -140,11 +140,16 @@ describe('H-44: oom_score_adj', () => {
 
 describe('cgroupsPath', () => {
   test('CVE-2025-47291: always below the pod’s', () => {
-    assert.equal(cgroupsPath('/kubepods/pod1', 'c1', 'cgroupfs'), '/kubepods/pod1/c1')
-    assert.equal(cgroupsPath('kubepods/pod1/', 'c1', 'cgroupfs'), '/kubepods/pod1/c1')
-    assert.equal(cgroupsPath('/', 'c1', 'cgroupfs'), '/c1')
-    assert.equal(cgroupsPath('kubepods-pod1.slice', 'c1', 'systemd'), 'kubepods-pod1.slice:coracle:c1')
-    assert.equal(cgroupsPath('/kubepods.slice/kubepods-pod1.slice', 'c1', 'systemd'), 'kubepods-pod1.slice:coracle:c1')
+    assert.equal(cgroupsPath('/kubepods/pod1', 'c1', { cgroupDriver: 'cgroupfs' }), '/kubepods/pod1/c1')
+    assert.equal(cgroupsPath('kubepods/pod1/', 'c1', { cgroupDriver: 'cgroupfs' }), '/kubepods/pod1/c1')
+    assert.equal(cgroupsPath('/', 'c1', { cgroupDriver: 'cgroupfs' }), '/c1')
+    assert.equal(cgroupsPath('/pod1', 'c1', { cgroupDriver: 'cgroupfs', scopePrefix: 'crio' }), '/pod1/crio-c1')
+    assert.equal(cgroupsPath('pod1.slice', 'c1', { cgroupDriver: 'systemd', scopePrefix: 'crio' }), 'pod1.slice:crio:c1')
+    assert.equal(cgroupsPath('kubepods-pod1.slice', 'c1', { cgroupDriver: 'systemd' }), 'kubepods-pod1.slice:coracle:c1')
+    assert.equal(
+      cgroupsPath('/kubepods.slice/kubepods-pod1.slice', 'c1', { cgroupDriver: 'systemd' }),
+      'kubepods-pod1.slice:coracle:c1',
+    )
   })
 })
 

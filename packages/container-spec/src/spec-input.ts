@@ -8,6 +8,8 @@ import type { CdiEdits } from './cdi-parse.ts'
 export interface HostFacts {
   readonly cgroupMode: 'v1' | 'hybrid' | 'v2'
   readonly cgroupDriver: 'cgroupfs' | 'systemd'
+  /** First part of the names of containers' cgroups. Default: `coracle`. */
+  readonly scopePrefix?: string
   readonly controllers: ReadonlySet<string>
   readonly swapAccounting: boolean
   /** Capabilities this process may give, `CAP_…`. */

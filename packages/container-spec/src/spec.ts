@@ -66,7 +66,7 @@ export function createSpec(input: SpecInput): CreatedSpec {
       namespaces: namespaces(input),
       ...(mappings === undefined ? {} : { uidMappings: mappings.uids, gidMappings: mappings.gids }),
       devices: mounts.ownDev ? [] : devices.devices,
-      cgroupsPath: cgroupsPath(input.pod.cgroupParent, input.id, input.host.cgroupDriver),
+      cgroupsPath: cgroupsPath(input.pod.cgroupParent, input.id, input.host),
       resources: { ...toLinuxResources(input.config.linux?.resources, input.host), devices: devices.rules },
       ...(seccomp.filter === undefined ? {} : { seccomp: seccomp.filter }),
       maskedPaths: maskedPaths(input),

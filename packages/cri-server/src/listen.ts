@@ -1,5 +1,5 @@
 import { chmodSync, mkdirSync, rmSync, statSync } from 'node:fs'
-import { connect } from 'node:net'
+import { connect, type Server as NetServer } from 'node:net'
 import { dirname } from 'node:path'
 import { isErrno } from '@coracle/base/errno'
 import { CodedError } from '@coracle/base/errors'
@@ -11,6 +11,7 @@ import { Registry } from '@coracle/cri-api/registry'
 import { Store } from '@coracle/cri-api/store'
 import { Why } from '@coracle/cri-api/why'
 import { Server, ServerCredentials } from '@grpc/grpc-js'
+import { createCadvisorServer } from './cadvisor.ts'
 import type { RouteDeps } from './deps.ts'
 import { isolationRoutes } from './isolation.ts'
 import { progressRoutes } from './progress.ts'
@@ -18,6 +19,7 @@ import { registryRoutes } from './registry.ts'
 import { imageRoutes, runtimeRoutes } from './routes.ts'
 import { grpcService } from './service.ts'
 import { storeRoutes } from './store.ts'
+import { createTwoProtocolServer } from './two-protocols.ts'
 import { whyRoutes } from './why.ts'
 
 const log = logger('cri')
@@ -25,6 +27,12 @@ const log = logger('cri')
 /** Largest request: what a kubelet may send. Largest response: what the peers allow themselves. */
 const receiveBytes = 16 * 1024 * 1024 + 4096
 const sendBytes = 80 * 1024 * 1024
+
+export interface ListenOptions {
+  readonly path: string
+  /** cAdvisor is answered on the same socket. */
+  readonly servesCadvisor: boolean
+}
 
 export interface CriServer {
   /** Takes no more calls, lets those in flight finish for up to `graceMs`, removes the socket. */
@@ -35,8 +43,50 @@ export interface CriServer {
  * Serves the CRI (v1 and v1alpha2) on a unix socket of mode 0660. A socket that nobody listens on is replaced.
  * Throws `already_exists` when somebody does.
  */
-export async function listen(socketPath: string, deps: RouteDeps): Promise<CriServer> {
-  await claimSocket(socketPath)
+export async function listen({ path, servesCadvisor }: ListenOptions, deps: RouteDeps): Promise<CriServer> {
+  await claimSocket(path)
+  const server = createGrpcServer(deps)
+  const both = servesCadvisor ? await bindBoth(server, path, deps) : await bindAlone(server, path)
+  chmodSync(path, 0o660)
+  log.info('serving', { socket: path, cadvisor: servesCadvisor })
+  return {
+    stop: async (graceMs) => {
+      // A stream of events ends only when somebody ends it.
+      deps.events.close()
+      both?.(graceMs)
+      await stop(server, graceMs)
+      rmSync(path, { force: true })
+    },
+  }
+}
+
+async function bindAlone(server: Server, path: string): Promise<undefined> {
+  await new Promise<void>((resolve, reject) => {
+    server.bindAsync(`unix:${path}`, ServerCredentials.createInsecure(), (err) => (err === null ? resolve() : reject(err)))
+  })
+}
+
+/** Returns what ends listening. */
+async function bindBoth(server: Server, path: string, deps: RouteDeps): Promise<(graceMs: number) => void> {
+  const injector = server.createConnectionInjector(ServerCredentials.createInsecure())
+  const http1 = createCadvisorServer(deps.services)
+  const both = createTwoProtocolServer({ http2: (socket) => injector.injectConnection(socket), http1 })
+  await listening(both, path)
+  return (graceMs) => {
+    both.close()
+    http1.closeAllConnections()
+    injector.drain(graceMs)
+  }
+}
+
+function listening(server: NetServer, path: string): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  server.once('error', reject)
+  server.listen(path, resolve)
+  return promise
+}
+
+function createGrpcServer(deps: RouteDeps): Server {
   const server = new Server({
     'grpc.max_receive_message_length': receiveBytes,
     'grpc.max_send_message_length': sendBytes,
@@ -61,18 +111,7 @@ export async function listen(socketPath: string, deps: RouteDeps): Promise<CriSe
   ]) {
     server.addService(definition, implementation)
   }
-  await new Promise<void>((resolve, reject) => {
-    server.bindAsync(`unix:${socketPath}`, ServerCredentials.createInsecure(), (err) => (err === null ? resolve() : reject(err)))
-  })
-  chmodSync(socketPath, 0o660)
-  log.info('serving', { socket: socketPath })
-  return {
-    stop: (graceMs) => {
-      // A stream of events ends only when somebody ends it.
-      deps.events.close()
-      return stop(server, socketPath, graceMs)
-    },
-  }
+  return server
 }
 
 async function claimSocket(path: string): Promise<void> {
@@ -99,10 +138,9 @@ function answers(path: string): Promise<boolean> {
   return promise
 }
 
-async function stop(server: Server, socketPath: string, graceMs: number): Promise<void> {
+async function stop(server: Server, graceMs: number): Promise<void> {
   const done = new Promise<void>((resolve) => server.tryShutdown(() => resolve()))
   const timer = setTimeout(() => server.forceShutdown(), graceMs)
   await done
   clearTimeout(timer)
-  rmSync(socketPath, { force: true })
 }

@@ -1,3 +1,4 @@
+export type { ContainerInfo, RuntimeInfo } from './cadvisor.ts'
 export { type CallStatistics, callBuckets, callStatistics } from './call-statistics.ts'
 export { containerConfigCodec, podConfigCodec } from './codecs.ts'
 export type { Progress, RouteDeps } from './deps.ts'

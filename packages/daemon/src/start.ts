@@ -62,8 +62,8 @@ export async function startDaemon(options: StartOptions): Promise<Daemon> {
   const pods: Pods = new Records(db, { table: 'pods', noun: 'pod sandbox', codec: podConfigCodec })
   const containers: Containers = new Records(db, { table: 'containers', noun: 'container', codec: containerConfigCodec })
 
-  const { driver } = config.cgroups
-  const facts = readHostFacts({ cgroups: host.cgroups, ...(driver === 'auto' ? {} : { cgroupDriver: driver }) })
+  const { driver, scopePrefix } = config.cgroups
+  const facts = readHostFacts({ cgroups: host.cgroups, scopePrefix, ...(driver === 'auto' ? {} : { cgroupDriver: driver }) })
   await checkMachine(config, shutdown.signal)
   const runtimes = createRuntimeTable()
   const fill = async (wanted: Config['runtimes']) => {
@@ -112,7 +112,7 @@ export async function startDaemon(options: StartOptions): Promise<Daemon> {
   const streaming = made.use(await createStreaming(config.streaming, streamTarget(services)))
   const events = createEvents(services)
   made.use(await observe(config, { services, images, processes: host.processes, events, version: options.version }))
-  const server = await listen(config.socket, routeDeps(options, { services, runtimes, streaming, history, events }))
+  const server = await listen(socketOptions(config), routeDeps(options, { services, runtimes, streaming, history, events }))
   log.info('ready', {
     version: options.version,
     pods: pods.size,
@@ -203,6 +203,8 @@ function settingsOf(config: Config, defaultRuntime: string): Services['settings'
     unclaimedMs: config.limits.unclaimedMs,
   }
 }
+
+const socketOptions = ({ socket, servesCadvisor }: Config) => ({ path: socket, servesCadvisor })
 
 function routeDeps(
   { config, version, describe }: StartOptions,

@@ -8,6 +8,8 @@ import type { CgroupDriver, CgroupMode, Cgroups } from './host.ts'
 export interface HostFacts {
   readonly cgroupMode: CgroupMode
   readonly cgroupDriver: CgroupDriver
+  /** First part of the names of containers' cgroups. */
+  readonly scopePrefix?: string
   readonly controllers: ReadonlySet<string>
   readonly swapAccounting: boolean
   /** Capabilities this process may give, `CAP_…`. */
@@ -30,13 +32,15 @@ export interface HostFactsOptions {
   readonly cgroups: Cgroups
   /** As configured. Default: systemd where it is PID 1, else cgroupfs. */
   readonly cgroupDriver?: CgroupDriver
+  readonly scopePrefix?: string
 }
 
-export function readHostFacts({ cgroups, cgroupDriver }: HostFactsOptions): HostFacts {
+export function readHostFacts({ cgroups, cgroupDriver, scopePrefix }: HostFactsOptions): HostFacts {
   const status = readFileSync('/proc/self/status', 'latin1')
   return {
     cgroupMode: cgroups.mode,
     cgroupDriver: cgroupDriver ?? (runsSystemd() ? 'systemd' : 'cgroupfs'),
+    ...(scopePrefix === undefined ? {} : { scopePrefix }),
     controllers: cgroups.controllers,
     swapAccounting: cgroups.swapAccounting,
     capabilities: capabilityNames(maskOf(status, 'CapBnd') & maskOf(status, 'CapPrm')),

@@ -37,7 +37,8 @@ export interface LayersInUse {
 // What stands in a record that could not be read: no digest is empty.
 const noImage = '' as ImageId
 const recordFile = 'layers.json'
-const upper = 'fs'
+/** The name by which cAdvisor looks for it (docs/kubelet.md). */
+const upper = 'diff'
 
 export class RootfsStore {
   readonly #deps: RootfsDeps

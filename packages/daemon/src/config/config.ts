@@ -4,7 +4,7 @@ import type { LogLevel } from '@coracle/base/log'
 import type { Value } from './keys.ts'
 import type { Settings } from './load.ts'
 
-import { type MetricsConfig, metricsOf } from './observe.ts'
+import { type MetricsConfig, metricsOf, scopePrefixOf, servesCadvisor } from './observe.ts'
 import { type RegistriesConfig, registriesOf } from './registries.ts'
 import { namesIn } from './tables.ts'
 
@@ -37,6 +37,7 @@ export interface Config {
     readonly driver: 'auto' | 'cgroupfs' | 'systemd'
     readonly defaultParent: string
     readonly monitor: string | undefined
+    readonly scopePrefix: string
   }
   readonly programs: { readonly conmon: string; readonly init: string }
   readonly runtimes: readonly RuntimeConfig[]
@@ -59,6 +60,7 @@ export interface Config {
   /** Undefined: not served. */
   readonly metrics: MetricsConfig | undefined
   readonly limits: { readonly probeTimeoutMs: number; readonly runtimeTimeoutMs: number; readonly unclaimedMs: number }
+  readonly servesCadvisor: boolean
 }
 
 /** Handlers that are there without being configured, where their program is. */
@@ -69,6 +71,7 @@ export function toConfig(settings: Settings, exists: (path: string) => boolean):
   // The types hold: each value was checked against its key's type when it was read.
   const get = <T extends Value>(path: string): T => settings.get(path)?.value as T
   const state = get<string>('state')
+  const socket = (settings.get('socket')?.value as string | undefined) ?? join(state, 'coracle.sock')
   const runtimes = runtimesOf(settings, exists)
   const defaultRuntime = get<string>('default_runtime')
   if (defaultRuntime !== 'auto' && !runtimes.some(({ handler }) => handler === defaultRuntime)) {
@@ -80,7 +83,7 @@ export function toConfig(settings: Settings, exists: (path: string) => boolean):
   return {
     root: get('root'),
     state,
-    socket: (settings.get('socket')?.value as string | undefined) ?? join(state, 'coracle.sock'),
+    socket,
     name: get('name'),
     defaultRuntime,
     strictFloors: get('strict_floors'),
@@ -90,6 +93,7 @@ export function toConfig(settings: Settings, exists: (path: string) => boolean):
       driver: get<string>('cgroups.driver') as Config['cgroups']['driver'],
       defaultParent: get('cgroups.default_parent'),
       monitor: get('cgroups.monitor'),
+      scopePrefix: scopePrefixOf(settings, socket),
     },
     programs: { conmon: get('programs.conmon'), init: get('programs.init') },
     runtimes,
@@ -110,6 +114,7 @@ export function toConfig(settings: Settings, exists: (path: string) => boolean):
     },
     streaming: streamingOf(settings),
     metrics: metricsOf(settings),
+    servesCadvisor: servesCadvisor(settings, socket),
     limits: {
       probeTimeoutMs: get<number>('limits.probe_timeout_s') * 1000,
       runtimeTimeoutMs: get<number>('limits.runtime_timeout_s') * 1000,

@@ -1,6 +1,6 @@
 // Keys about what the daemon tells of itself.
 import { isIP } from 'node:net'
-import { absolute, range } from './checks.ts'
+import { absolute, oneOf, range } from './checks.ts'
 import type { Key } from './keys.ts'
 
 export const observeKeys: readonly Key[] = [
@@ -26,4 +26,11 @@ export const observeKeys: readonly Key[] = [
     doc: 'PEM certificate chain; read again when it changes.',
   },
   { path: 'metrics.tls_key', type: 'string', default: undefined, check: absolute, doc: 'PEM key of the certificate.' },
+  {
+    path: 'cadvisor.serve',
+    type: 'string',
+    default: 'auto',
+    check: oneOf('auto', 'yes', 'no'),
+    doc: 'Answer cAdvisor (GET /info, /containers/ID) on the CRI socket beside gRPC. auto: when the socket is run/crio/crio.sock.',
+  },
 ]

@@ -118,6 +118,13 @@ export const keys: readonly Key[] = [
     check: absolute,
     doc: 'Cgroup for the container monitors. Unset: that of the daemon, never that of the pod.',
   },
+  {
+    path: 'cgroups.scope_prefix',
+    type: 'string',
+    default: 'auto',
+    check: (v) => (/^[a-z][a-z0-9-]{0,30}$/.test(String(v)) ? undefined : 'expected a short lower-case name'),
+    doc: "First part of the names of containers' cgroups. auto: crio where cAdvisor is served, else coracle.",
+  },
 
   { path: 'programs.conmon', type: 'string', default: '/usr/bin/conmon', check: absolute, doc: 'The container monitor.' },
   {

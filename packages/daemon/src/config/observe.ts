@@ -8,6 +8,20 @@ export interface MetricsConfig {
   readonly tls?: { readonly certificateFile: string; readonly keyFile: string }
 }
 
+/** The endpoint that kubelet and cAdvisor know by its path. */
+const crioSocket = /(^|\/)run\/crio\/crio\.sock$/
+
+export function servesCadvisor(settings: Settings, socket: string): boolean {
+  const wanted = settings.get('cadvisor.serve')?.value
+  return wanted === 'yes' || (wanted === 'auto' && crioSocket.test(socket))
+}
+
+export function scopePrefixOf(settings: Settings, socket: string): string {
+  const wanted = String(settings.get('cgroups.scope_prefix')?.value)
+  if (wanted !== 'auto') return wanted
+  return servesCadvisor(settings, socket) ? 'crio' : 'coracle'
+}
+
 /** Undefined: not served. */
 export function metricsOf(settings: Settings): MetricsConfig | undefined {
   const get = (key: string) => settings.get(`metrics.${key}`)?.value

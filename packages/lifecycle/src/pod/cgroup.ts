@@ -3,9 +3,11 @@ import type { PodId } from '@coracle/base/ids'
 import { quote } from '@coracle/base/ids'
 import { logger } from '@coracle/base/log'
 import { delay } from '@coracle/base/signals'
+import { ownScopePrefix } from '@coracle/container-spec'
 import type { PodSandboxConfig } from '@coracle/cri-api'
 import type { Pod } from '../model/pod.ts'
 import type { Services } from '../services.ts'
+import { infraCgroup } from '../stats/cgroups.ts'
 
 const log = logger('lifecycle')
 
@@ -31,6 +33,18 @@ export function cgroupParentOf(services: Services, config: PodSandboxConfig, id:
 
 export function ensureParent(services: Services, pod: Pod): void {
   if (services.facts.cgroupDriver === 'cgroupfs') services.host.cgroups.ensure(pod.cgroupParent)
+  if (wantsOwnScope(services)) services.host.cgroups.ensure(infraCgroup(services, pod))
+}
+
+/**
+ * Whoever looks for foreign names looks for a cgroup of the pod itself, too: cAdvisor counts a pod's network only there
+ * (its container `POD`). Without an init in the pod it is empty.
+ */
+const wantsOwnScope = ({ facts }: Services): boolean => (facts.scopePrefix ?? ownScopePrefix) !== ownScopePrefix
+
+export async function removeOwnScope(services: Services, pod: Pod): Promise<void> {
+  const path = infraCgroup(services, pod)
+  if (wantsOwnScope(services) && services.host.cgroups.exists(path)) await services.host.cgroups.remove(path)
 }
 
 /** Pause between attempts at a cgroup that the kernel still calls busy, and how long they go on. */

@@ -7,7 +7,7 @@ import { runtimeOf } from '../handlers.ts'
 import { podLayout } from '../layout.ts'
 import { type Held, nothingHeld, type Pod } from '../model/pod.ts'
 import type { Services } from '../services.ts'
-import { removeParent } from './cgroup.ts'
+import { removeOwnScope, removeParent } from './cgroup.ts'
 import { attachmentOf } from './network.ts'
 
 const log = logger('lifecycle')
@@ -41,6 +41,7 @@ export async function releasePod(services: Services, id: string): Promise<Pod> {
     })
     released({ namespaces: false, shm: false })
   }
+  await removeOwnScope(services, pod)
   if (pod.held.cgroup) {
     await stage(['remove cgroup', pod.cgroupParent], () => removeParent(services, pod))
     released({ cgroup: false })

@@ -12,9 +12,9 @@ export function containerCgroup({ facts }: Facts, container: Container): string 
   return path === undefined ? undefined : toPath(path, facts.cgroupDriver)
 }
 
-/** Of the pod's own init. */
+/** Of the pod's own init, where it has one. */
 export const infraCgroup = ({ facts }: Facts, pod: Pod): string =>
-  toPath(cgroupsPath(pod.cgroupParent, pod.id, facts.cgroupDriver), facts.cgroupDriver)
+  toPath(cgroupsPath(pod.cgroupParent, pod.id, facts), facts.cgroupDriver)
 
 export const podCgroup = ({ facts }: Facts, pod: Pod): string =>
   facts.cgroupDriver === 'systemd' ? expandSlice(pod.cgroupParent) : pod.cgroupParent
