@@ -59,6 +59,7 @@ export const commandTable: { readonly [name: string]: CommandEntry } = {
     summary: 'Show where an image comes from, and why',
     load: () => import('./commands/explain-pull.ts'),
   },
+  pulls: { group: 'Images', summary: 'Show the pulls under way', load: () => import('./commands/pulls.ts') },
   images: { group: 'Images', summary: 'List images', aliases: ['image', 'img'], load: () => import('./commands/images.ts') },
   inspecti: { group: 'Images', summary: 'Show everything about images', load: () => import('./commands/inspecti.ts') },
   rmi: { group: 'Images', summary: 'Remove images', load: () => import('./commands/rmi.ts') },

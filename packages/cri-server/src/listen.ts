@@ -7,6 +7,7 @@ import { logger } from '@coracle/base/log'
 import { ImageService, RuntimeService } from '@coracle/cri-api'
 import { Isolation } from '@coracle/cri-api/isolation'
 import { Progress } from '@coracle/cri-api/progress'
+import { Pulls } from '@coracle/cri-api/pulls'
 import { Registry } from '@coracle/cri-api/registry'
 import { Store } from '@coracle/cri-api/store'
 import { Why } from '@coracle/cri-api/why'
@@ -15,6 +16,7 @@ import { createCadvisorServer } from './cadvisor.ts'
 import type { RouteDeps } from './deps.ts'
 import { isolationRoutes } from './isolation.ts'
 import { progressRoutes } from './progress.ts'
+import { pullsRoutes } from './pulls.ts'
 import { registryRoutes } from './registry.ts'
 import { imageRoutes, runtimeRoutes } from './routes.ts'
 import { grpcService } from './service.ts'
@@ -45,7 +47,8 @@ export interface CriServer {
  */
 export async function listen({ path, servesCadvisor }: ListenOptions, deps: RouteDeps): Promise<CriServer> {
   await claimSocket(path)
-  const server = createGrpcServer(deps)
+  const closing = new AbortController()
+  const server = createGrpcServer(deps, closing.signal)
   const both = servesCadvisor ? await bindBoth(server, path, deps) : await bindAlone(server, path)
   chmodSync(path, 0o660)
   log.info('serving', { socket: path, cadvisor: servesCadvisor })
@@ -53,6 +56,7 @@ export async function listen({ path, servesCadvisor }: ListenOptions, deps: Rout
     stop: async (graceMs) => {
       // A stream of events ends only when somebody ends it.
       deps.events.close()
+      closing.abort()
       both?.(graceMs)
       await stop(server, graceMs)
       rmSync(path, { force: true })
@@ -86,7 +90,7 @@ function listening(server: NetServer, path: string): Promise<void> {
   return promise
 }
 
-function createGrpcServer(deps: RouteDeps): Server {
+function createGrpcServer(deps: RouteDeps, closing: AbortSignal): Server {
   const server = new Server({
     'grpc.max_receive_message_length': receiveBytes,
     'grpc.max_send_message_length': sendBytes,
@@ -108,6 +112,7 @@ function createGrpcServer(deps: RouteDeps): Server {
     grpcService(Why, whyRoutes(deps)),
     grpcService(Store, storeRoutes(deps)),
     grpcService(Registry, registryRoutes(deps)),
+    grpcService(Pulls, pullsRoutes(deps, closing)),
   ]) {
     server.addService(definition, implementation)
   }

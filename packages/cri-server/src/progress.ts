@@ -58,17 +58,19 @@ const states: Readonly<Record<LayerProgress['state'], LayerState>> = {
   present: LayerState.EXISTS,
 }
 
+export const layerOf = ({ digest, state, downloadedBytes, totalBytes }: LayerProgress) => ({
+  digest,
+  state: states[state],
+  downloadedBytes: BigInt(downloadedBytes),
+  totalBytes: BigInt(totalBytes),
+})
+
 export const progressRoutes = (progress: Progress): Handlers<typeof ProgressService> => ({
   pullProgress: async function* ({ image }, { signal }) {
     for await (const { layers } of progress.watch(image, signal)) {
       yield {
         image,
-        layers: layers.map(({ digest, state, downloadedBytes, totalBytes }) => ({
-          digest,
-          state: states[state],
-          downloadedBytes: BigInt(downloadedBytes),
-          totalBytes: BigInt(totalBytes),
-        })),
+        layers: layers.map(layerOf),
       }
     }
   },

@@ -79,7 +79,7 @@ export async function createUnpackWorld(): Promise<UnpackWorld> {
             retryBaseMs: 10,
           },
         },
-        { onProgress: () => {}, onFiles: () => {}, signal: options.signal ?? AbortSignal.timeout(30_000) },
+        { onProgress: () => {}, onFiles: () => {}, signal: options.signal ?? AbortSignal.timeout(300_000) },
       )
       const layer = await handle.result.finally(() => handle.settled)
       return {

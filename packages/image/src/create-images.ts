@@ -70,6 +70,7 @@ export async function createImages(options: ImagesOptions, deps: ImagesDeps): Pr
       if (image === undefined) throw notFound(`image ${id} was removed while it was pulled`)
       return views.of(image)
     },
+    pulls: () => puller.pulls(),
     list: () => [...store.index.images()].map((image) => views.of(image)),
     find(name) {
       const image = findNamed(name)

@@ -22,6 +22,8 @@ export interface PullRequest {
   readonly credentials?: Credentials
   readonly platform?: Platform
   readonly onProgress?: (progress: PullProgress) => void
+  /** Who asks, for people who want to know what is under way: NAMESPACE/NAME of a pod, or what the caller says of itself. */
+  readonly waiter?: string
 }
 
 export interface LayerProgress {
@@ -34,6 +36,21 @@ export interface LayerProgress {
 export interface PullProgress {
   readonly image: string
   readonly layers: readonly LayerProgress[]
+}
+
+/** A pull that is under way. */
+export interface PullStatus {
+  readonly image: string
+  readonly startedAtMs: number
+  readonly phase: 'resolving' | 'layers' | 'recording'
+  readonly layers: readonly LayerProgress[]
+  /** Of the layers that were not here before. */
+  readonly downloadedBytes: number
+  readonly totalBytes: number
+  readonly bytesPerSecond: number
+  readonly etaMs?: number
+  /** One entry for each caller. */
+  readonly waiters: readonly string[]
 }
 
 /** A pulled image. Frozen; shared by all who ask. */
@@ -92,6 +109,8 @@ export interface Images {
   candidates(name: string): readonly Reference[]
   /** Where the image would come from, and what each place says now; nothing is downloaded. Throws `invalid_argument` for what is no name. */
   explainPull(request: ExplainRequest, signal: AbortSignal): Promise<readonly ExplainedReference[]>
+  /** All pulls under way, the oldest first. */
+  pulls(): readonly PullStatus[]
   list(): readonly Image[]
   /** By id (with or without `sha256:`), unambiguous id prefix of at least 3 digits, name:tag, name@digest, short name. Throws on an ambiguous prefix. */
   find(name: string): Image | undefined

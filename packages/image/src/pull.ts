@@ -8,10 +8,11 @@ import type { Platform } from '@coracle/oci-spec/image'
 import { maxConfigBytes } from '@coracle/oci-spec/image-config'
 import { hostPlatform, normalisePlatform } from '@coracle/oci-spec/platform'
 import { formatReference } from '@coracle/oci-spec/reference'
-import type { LayerProgress, PullProgress, PullRequest } from './images.ts'
+import type { LayerProgress, PullProgress, PullRequest, PullStatus } from './images.ts'
 import { type InstallRequest, installImage } from './install.ts'
 import { Layers, type LayersDeps } from './layers.ts'
 import { namesOf } from './names.ts'
+import { PullUnderWay } from './pulls-under-way.ts'
 import type { RegistryClient, RegistrySource } from './registry/client.ts'
 import { RegistryError } from './registry/errors.ts'
 import { fetchBlob, type ResolvedManifest, resolveManifest } from './registry/manifests.ts'
@@ -27,6 +28,7 @@ export class Puller {
   readonly #layers: Layers
   readonly #flights = new SingleFlight<ImageId>('pull image')
   readonly #progress = new Map<string, Set<(progress: PullProgress) => void>>()
+  readonly #underWay = new Map<string, PullUnderWay>()
 
   constructor(deps: LayersDeps, registries: Registries) {
     this.#deps = deps
@@ -41,12 +43,16 @@ export class Puller {
     const key = digestOf(JSON.stringify([name, platform, request.credentials ?? null]))
     const listeners = this.#progress.get(key) ?? new Set()
     if (request.onProgress) this.#progress.set(key, listeners.add(request.onProgress))
+    const status = this.#underWay.get(key) ?? new PullUnderWay(name)
+    this.#underWay.set(key, status)
     try {
+      using _waiting = status.wait(request.waiter ?? 'unknown')
       return await this.#flights.join(key, signal, (flightSignal) => {
         const tell = (layers: readonly LayerProgress[]) => {
+          status.note(layers)
           for (const listener of this.#progress.get(key) ?? []) listener({ image: name, layers })
         }
-        return this.#pull({ request, name, platform, tell, signal: flightSignal })
+        return this.#pull({ request, name, platform, tell, status, signal: flightSignal })
       })
     } catch (err) {
       signal.throwIfAborted()
@@ -54,13 +60,20 @@ export class Puller {
     } finally {
       if (request.onProgress) listeners.delete(request.onProgress)
       if (listeners.size === 0 && this.#progress.get(key) === listeners) this.#progress.delete(key)
+      if (status.isAbandoned && this.#underWay.get(key) === status) this.#underWay.delete(key)
     }
+  }
+
+  /** The oldest first. */
+  pulls(): readonly PullStatus[] {
+    return [...this.#underWay.values()].map((pull) => pull.status())
   }
 
   async #pull(pull: Pull): Promise<ImageId> {
     const { request, name, signal } = pull
     const startedAt = performance.now()
     this.#deps.pool.warm()
+    pull.status.phase = 'resolving'
     const plan = await this.#registries.plan(request.reference, {}, signal)
     const source = this.#registries.sourceOf(plan, request.credentials)
     const client = this.#registries.client(source)
@@ -75,6 +88,7 @@ export class Puller {
       // One that is damaged is fetched again: only what it lost is downloaded.
       if (present !== undefined && present.origin === undefined && damageOf(index, present) === undefined) index.addNames(names)
       else await this.#fetch(pull, { source, client, resolved, id })
+      pull.status.phase = 'recording'
       await failpoint('image.pull.recorded')
       await index.flush()
       await failpoint('image.pull.flushed')
@@ -90,6 +104,7 @@ export class Puller {
     const rawConfig = await fetchBlob(client, resolved.manifest.config, limits)
     await failpoint('image.pull.config')
     const { request, platform, tell } = pull
+    pull.status.phase = 'layers'
     const names = namesOf(request.reference, resolved.topDigest, id)
     await this.install({ id, resolved, rawConfig, platform, source: client.handOn(), names, tell }, pull.signal)
   }
@@ -105,6 +120,7 @@ interface Pull {
   readonly name: string
   readonly platform: Platform
   readonly tell: (layers: readonly LayerProgress[]) => void
+  readonly status: PullUnderWay
   readonly signal: AbortSignal
 }
 

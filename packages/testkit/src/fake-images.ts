@@ -42,6 +42,7 @@ export function createFakeImages(directory: string, name: string): FakeImages {
     pull: async () => image,
     candidates: (wanted) => [parseReference(wanted)],
     explainPull: async () => [],
+    pulls: () => [],
     list: () => [image],
     find,
     remove: async () => {},

@@ -1,5 +1,5 @@
 import { codeOf } from '@coracle/base/errors'
-import type { ImageService } from '@coracle/cri-api'
+import type { ImageService, PodSandboxConfig } from '@coracle/cri-api'
 import type { PullProgress } from '@coracle/image'
 import type { Reference } from '@coracle/oci-spec/reference'
 import { credentialsOf } from '../convert/image.ts'
@@ -10,7 +10,7 @@ import { firstThatWorks } from './first-that-works.ts'
 import { parseImageName } from './name.ts'
 
 export function pullImage(deps: RouteDeps): Handler<(typeof ImageService)['method']['pullImage']> {
-  return async ({ image: spec, auth }, { signal }) => {
+  return async ({ image: spec, auth, sandboxConfig }, { signal }) => {
     const name = parseImageName(spec)
     let over = false
     const pull = async (reference: Reference) => {
@@ -27,7 +27,7 @@ export function pullImage(deps: RouteDeps): Handler<(typeof ImageService)['metho
         recordPull({ host: reference.registry, outcome, seconds: (performance.now() - startedMs) / 1000, ...fetched(latest) })
       try {
         const image = await deps.images.pull(
-          { reference, onProgress, ...(credentials === undefined ? {} : { credentials }) },
+          { reference, onProgress, waiter: waiterOf(sandboxConfig), ...(credentials === undefined ? {} : { credentials }) },
           signal,
         )
         record(fetched(latest).fetchedLayers === 0 ? 'present' : 'ok')
@@ -56,3 +56,7 @@ function fetched(progress: PullProgress | undefined) {
     fetchedBytes: layers.reduce((sum, layer) => sum + (layer.state === 'present' ? 0 : layer.downloadedBytes), 0),
   }
 }
+
+// kubelet names the pod; a person at a command line has none.
+const waiterOf = (config: PodSandboxConfig | undefined): string =>
+  config?.metadata === undefined ? 'a client without a pod' : `${config.metadata.namespace}/${config.metadata.name}`
