@@ -20,10 +20,7 @@ const gvisorLacks = {
   devices: 'gVisor does not have the devices of the node: refused',
   propagation: 'later mounts of the node do not come into gVisor: refused',
   update: 'gVisor 20221219 has no command to change limits: refused',
-  setid: 'gVisor 20221219 gives set-user-ID programs no rights',
-  linuxCalls: 'gVisor implements only some of the calls of Linux: what it lacks fails whatever the profile says',
-  descriptors: 'gVisor numbers descriptors in a kernel of its own',
-  readonlyRootDev: "gVisor's own /dev and /tmp are writable",
+  seccompExec: 'gVisor 20221219 applies a profile to the init and its children, not to processes exec’ed later',
 } as const
 
 export type Capability = keyof typeof gvisorLacks

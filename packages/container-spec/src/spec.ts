@@ -59,6 +59,8 @@ export function createSpec(input: SpecInput): CreatedSpec {
   const spec: RuntimeSpec = {
     ociVersion,
     process,
+    // A kernel of its own does not see the name that the pod's UTS namespace has.
+    ...(input.sandboxed ? { hostname: input.pod.hostname } : {}),
     root: { path: input.rootfsPath, readonly: input.config.linux?.securityContext?.readonlyRootfs === true },
     mounts: mounts.mounts,
     annotations: { ...specAnnotations(input), ...seccomp.annotations },

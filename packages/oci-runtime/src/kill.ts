@@ -52,7 +52,13 @@ async function killByRuntime(ctx: RuntimeContext, paths: ContainerPaths, signal:
   try {
     const result = await tryCommand(ctx, { action, args, timeoutMs: ctx.timeouts.killMs, signal: cleanupSignal() })
     const words = cleanWords(result.stderr)
-    if (result.exitCode === 0 || gone.test(words)) return
+    if (result.exitCode === 0) return
+    if (gone.test(words)) {
+      // gVisor "cannot signal" a container that was created and not started, though its sandbox is there.
+      const init = readRecord(ctx, paths)?.init
+      if (signal === SIGKILL && init !== undefined && ctx.deps.processes.isAlive(init)) await killHard(ctx, paths)
+      return
+    }
     throw new OciRuntimeError(action, words, result.exitCode)
   } catch (err) {
     if (signal !== SIGKILL || isErrno(err, 'EPERM')) throw err

@@ -21,7 +21,7 @@ const silence = (exitCode: number | null): string =>
 
 // The program that the container or exec should run is missing or cannot be run: the caller's to mend.
 const notRunnable =
-  /executable file .* not found|open executable|exec container process|exec: "[^"]*": |exec format error|failed to load .*: (?:no such file|permission denied)/i
+  /executable file .* not found|eaccess \/.*: permission denied|open executable|exec container process|exec: "[^"]*": |exec format error|failed to load .*: (?:no such file|permission denied)/i
 
 const codeOfWords = (words: string): ErrorCode => (notRunnable.test(words) ? 'failed_precondition' : 'internal')
 
