@@ -1,22 +1,33 @@
 // A registry in this process that does what it is told, also what no registry should: every answer can be scripted, every request is kept.
 
-import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { readFileSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
 import http, { type IncomingMessage, type ServerResponse } from 'node:http'
+import http2 from 'node:http2'
 import https from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { promisify } from 'node:util'
+import type { TlsOptions } from 'node:tls'
 import { gzipSync } from 'node:zlib'
+import { createAuthority, type Identity } from './authority.ts'
 
 export interface SeenRequest {
   readonly method: string
   readonly url: string
   readonly headers: http.IncomingHttpHeaders
   readonly body: string
+  /** `1.1` or `2.0`. */
+  readonly httpVersion: string
+}
+
+export interface FaultRegistryOptions {
+  /** With a certificate for 127.0.0.1 and localhost of an authority of its own. */
+  readonly tls?: boolean
+  /** TLS with this one. */
+  readonly identity?: Identity
+  /** PEM: clients must show a certificate of this authority. */
+  readonly clientAuthority?: string
+  /** Speaks HTTP/2 to those who can, with TLS only. */
+  readonly http2?: boolean
+  readonly more?: TlsOptions
 }
 
 /** Handles a request by itself and returns true, or leaves it to the registry. */
@@ -62,20 +73,27 @@ const types = {
 
 export const sha256 = (bytes: Buffer | string): string => `sha256:${createHash('sha256').update(bytes).digest('hex')}`
 
-/** Starts it on a free port of 127.0.0.1. With `tls` it has a certificate for 127.0.0.1 and localhost of an authority of its own. */
-export async function startFaultRegistry(options: { readonly tls?: boolean } = {}): Promise<FaultRegistry> {
+/** Starts it on a free port of 127.0.0.1. */
+export async function startFaultRegistry(options: FaultRegistryOptions = {}): Promise<FaultRegistry> {
   const blobs = new Map<string, Buffer>()
   const manifests = new Map<string, { mediaType: string; body: Buffer }>()
   const faults: Fault[] = []
   const requests: SeenRequest[] = []
   const connections = new Set<Socket>()
-  const identity = options.tls ? await makeIdentity() : undefined
+  const own = options.tls ? await ownIdentity() : undefined
+  const identity = options.identity ?? own
 
   const listener = async (request: IncomingMessage, response: ServerResponse) => {
     const chunks: Buffer[] = []
     for await (const chunk of request) chunks.push(chunk)
     const url = request.url ?? ''
-    requests.push({ method: request.method ?? '', url, headers: request.headers, body: Buffer.concat(chunks).toString() })
+    requests.push({
+      method: request.method ?? '',
+      url,
+      headers: request.headers,
+      body: Buffer.concat(chunks).toString(),
+      httpVersion: request.httpVersion,
+    })
     response.on('error', () => {})
     for (const fault of faults.toReversed()) if (fault(request, response)) return
     const [, repository, kind, reference] = /^\/v2\/(.+)\/(manifests|blobs)\/([^/?]+)$/.exec(url) ?? []
@@ -84,7 +102,7 @@ export async function startFaultRegistry(options: { readonly tls?: boolean } = {
   }
   const quiet = (request: IncomingMessage, response: ServerResponse) =>
     void listener(request, response).catch(() => response.destroy())
-  const server = identity ? https.createServer(identity, quiet) : http.createServer(quiet)
+  const server = identity ? createSecureServer(identity, options, quiet) : http.createServer(quiet)
   server.on('connection', (socket: Socket) => {
     connections.add(socket)
     socket.on('close', () => connections.delete(socket))
@@ -97,7 +115,7 @@ export async function startFaultRegistry(options: { readonly tls?: boolean } = {
     host,
     url: `${identity ? 'https' : 'http'}://${host}`,
     requests,
-    authority: identity?.authority,
+    authority: own?.authority,
     connections,
     addBlob(bytes) {
       const digest = sha256(bytes)
@@ -144,7 +162,7 @@ export async function startFaultRegistry(options: { readonly tls?: boolean } = {
     },
     async [Symbol.asyncDispose]() {
       const closed = new Promise((resolve) => server.close(resolve))
-      server.closeAllConnections()
+      if ('closeAllConnections' in server) server.closeAllConnections()
       for (const socket of connections) socket.destroy()
       await closed
     },
@@ -176,34 +194,21 @@ function notFound(response: ServerResponse, code: string): void {
   response.end(JSON.stringify({ errors: [{ code, message: 'not here' }] }))
 }
 
-/** An authority and a server certificate for 127.0.0.1 and localhost, valid for a day, made by openssl(1). */
-async function makeIdentity(): Promise<{ key: string; cert: string; authority: string }> {
-  const directory = await mkdtemp(join(tmpdir(), 'coracle-tls-'))
-  const run = promisify(execFile)
-  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes']
-  try {
-    const at = (name: string) => join(directory, name)
-    await run('openssl', [
-      'req',
-      '-x509',
-      ...key,
-      '-keyout',
-      at('ca.key'),
-      '-out',
-      at('ca.pem'),
-      '-days',
-      '1',
-      '-subj',
-      '/CN=test authority',
-    ])
-    await run('openssl', [
-      ...['req', '-x509', ...key, '-keyout', at('key.pem'), '-out', at('cert.pem'), '-days', '1', '-subj', '/CN=localhost'],
-      ...['-CA', at('ca.pem'), '-CAkey', at('ca.key'), '-addext', 'subjectAltName=IP:127.0.0.1,DNS:localhost'],
-      ...['-addext', 'basicConstraints=critical,CA:FALSE'],
-    ])
-    const read = (name: string) => readFileSync(at(name), 'utf8')
-    return { key: read('key.pem'), cert: read('cert.pem'), authority: read('ca.pem') }
-  } finally {
-    await rm(directory, { recursive: true, force: true })
-  }
+type Listener = (request: IncomingMessage, response: ServerResponse) => void
+
+function createSecureServer(
+  identity: Identity,
+  { clientAuthority, http2: hasHttp2, more }: FaultRegistryOptions,
+  listener: Listener,
+) {
+  const client = clientAuthority === undefined ? {} : { requestCert: true, rejectUnauthorized: true, ca: clientAuthority }
+  const options = { key: identity.key, cert: identity.cert, ...client, ...more }
+  if (!hasHttp2) return https.createServer(options, listener)
+  // Node makes its objects for HTTP/2 look like those for HTTP/1.1: faults use what both have.
+  return http2.createSecureServer({ ...options, allowHTTP1: true }, listener as never)
+}
+
+async function ownIdentity(): Promise<Identity & { readonly authority: string }> {
+  await using authority = await createAuthority()
+  return { ...(await authority.issue()), authority: authority.certificate }
 }

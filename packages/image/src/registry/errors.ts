@@ -76,11 +76,18 @@ export function connectionFailed(host: string, cause: unknown): RegistryError {
   const first = cause instanceof AggregateError ? cause.errors[0] : cause
   const code = errnoOf(first) ?? ''
   const why = first instanceof Error ? first.message : String(first)
-  if (dnsErrors.has(code)) return new RegistryError('dns', `look up ${host}: ${code}`)
-  if (code === 'ECONNREFUSED') return new RegistryError('unavailable', `connect to ${host}: connection refused`)
+  if (dnsErrors.has(code)) return new RegistryError('dns', `look up ${host}: ${code}`, { host })
+  if (code === 'ECONNREFUSED') return new RegistryError('unavailable', `connect to ${host}: connection refused`, { host })
   if (/^(ERR_TLS|ERR_SSL|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO|EPROTO|HOSTNAME_MISMATCH|ERR_OSSL)/.test(code))
-    return new RegistryError('tls', `TLS with ${host}: ${why} (${code})`)
+    return new RegistryError('tls', `TLS with ${host}: ${tlsReason(code, why)} (${code})`, { host })
   return new RegistryError('unavailable', `talk to ${host}: ${code === '' || why.includes(code) ? why : `${why} (${code})`}`)
+}
+
+// Node's own words go on with advice about Node.
+function tlsReason(code: string, why: string): string {
+  if (/^(UNABLE_TO_|SELF_SIGNED|DEPTH_ZERO)/.test(code))
+    return 'its certificate is of an unknown authority; known ones come from the system, ca_file, certs.d and hosts.toml'
+  return why.split(';')[0] ?? why
 }
 
 /** The failure that an HTTP status means. */

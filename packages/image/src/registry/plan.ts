@@ -48,7 +48,7 @@ export interface PlanDeps {
 interface Choice {
   readonly place: Place
   readonly role: 'mirror' | 'registry'
-  readonly from: string | undefined
+  readonly from: readonly string[]
 }
 
 /** Throws `invalid_argument` when the registry is blocked, `failed_precondition` naming file, line and key for files that never were right. */
@@ -109,7 +109,7 @@ function choose(deps: PlanDeps, known: Known): readonly Choice[] {
   const choices: Choice[] = (config.mirrors?.[registry] ?? []).map((mirror) => ({
     place: { endpoint: mirrorAt(mirror, at) },
     role: 'mirror',
-    from: config.from?.[`registries.${registry}.mirrors`],
+    from: listed(config.from?.[`registries.${registry}.mirrors`]),
   }))
   for (const mirror of found?.entry.mirrors ?? []) {
     const skipped = skippedBecause(mirror, reference)
@@ -118,7 +118,7 @@ function choose(deps: PlanDeps, known: Known): readonly Choice[] {
         ...at,
         insecure: mirror.insecure,
       }))
-        choices.push({ place: { endpoint }, role: 'mirror', from: mirror.from })
+        choices.push({ place: { endpoint }, role: 'mirror', from: [mirror.from] })
     else remarks.push(`${mirror.from}: mirror ${mirror.location} ${skipped}`)
   }
   const own = { ...at, insecure: found?.entry.insecure ?? false }
@@ -130,15 +130,17 @@ function choose(deps: PlanDeps, known: Known): readonly Choice[] {
   }
   if (found?.entry.location !== undefined) {
     const moved = endpointsAt(rewritten(name, found.coveredLength, found.entry.location), own)
-    choices.push(...moved.map((endpoint) => ({ place: { endpoint }, role: 'registry' as const, from: found.entry.from })))
+    choices.push(...moved.map((endpoint) => ({ place: { endpoint }, role: 'registry' as const, from: [found.entry.from] })))
   } else if (hosts !== undefined && (hosts.server.isNamed || isSpecial(hosts))) {
     choices.push(...hostChoice(hosts.server, { role: 'registry', ...at }))
   } else {
     const from = found?.entry.insecure ? found.entry.from : config.from?.[`registries.${registry}.insecure`]
-    choices.push(...itself.map((endpoint) => ({ place: { endpoint }, role: 'registry' as const, from })))
+    choices.push(...itself.map((endpoint) => ({ place: { endpoint }, role: 'registry' as const, from: listed(from) })))
   }
-  return withoutRepeats(choices)
+  return withoutRepeats(choices, reference)
 }
+
+const listed = (from: string | undefined): readonly string[] => (from === undefined ? [] : [from])
 
 /** Settings at the top of hosts.toml hold for the registry itself also where the file does not say where that is. */
 const isSpecial = ({ server }: HostsToml): boolean =>
@@ -169,13 +171,25 @@ function hostChoice(host: HostSettings, { role, registry }: { role: Choice['role
     // Tells a proxy of many registries which one is meant.
     ...(isOrigin ? {} : { query: `ns=${encodeURIComponent(registry)}` }),
   }
-  return [{ place: { endpoint, settings: host }, role, from: host.from }]
+  return [{ place: { endpoint, settings: host }, role, from: [host.from] }]
 }
 
-function withoutRepeats(choices: readonly Choice[]): readonly Choice[] {
-  const keyOf = ({ place: { endpoint } }: Choice) =>
-    `${endpoint.baseUrl} ${endpoint.repository ?? ''} ${endpoint.serves ?? 'both'}`
-  return choices.filter((choice, i) => choices.findIndex((other) => keyOf(other) === keyOf(choice)) === i)
+/** A place that comes twice is asked once, where it came first, with what both say of it. */
+function withoutRepeats(choices: readonly Choice[], { repository }: Reference): readonly Choice[] {
+  const kept = new Map<string, Choice>()
+  for (const choice of choices) {
+    const { endpoint, settings } = choice.place
+    const key = `${endpoint.baseUrl} ${endpoint.repository ?? repository} ${endpoint.serves ?? 'both'}`
+    const first = kept.get(key)
+    if (first === undefined) kept.set(key, choice)
+    else {
+      const both = { ...endpoint, ...first.place.endpoint, isOrigin: endpoint.isOrigin || first.place.endpoint.isOrigin }
+      const merged = first.place.settings ?? settings
+      const place = { endpoint: both, ...(merged === undefined ? {} : { settings: merged }) }
+      kept.set(key, { ...first, place, from: [...first.from, ...choice.from] })
+    }
+  }
+  return [...kept.values()]
 }
 
 interface Trust {
@@ -235,7 +249,7 @@ async function planned(
       ...(found.problem === undefined ? {} : { credentialsProblem: found.problem }),
     },
     role: choice.role,
-    chosenBy: choice.from === undefined ? [] : [choice.from],
+    chosenBy: choice.from,
     credentialsFrom: found.from ?? found.problem,
     tlsFrom: endpoint.insecure ? [] : tlsReasons(endpoint, { config, certificates, settings }),
     proxy: proxy === undefined ? undefined : maskedProxy(proxy.href),

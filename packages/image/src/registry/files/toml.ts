@@ -102,7 +102,9 @@ export class TomlTable {
   }
 }
 
-const quoted = (key: Step): string => (/^[A-Za-z0-9_-]+$/.test(String(key)) ? String(key) : JSON.stringify(key))
+// A key may be a URL, and that may hold what must not be shown.
+const quoted = (key: Step): string =>
+  /^[A-Za-z0-9_-]+$/.test(String(key)) ? String(key) : JSON.stringify(String(key).replace(/\/\/[^/]*@/, '//***@'))
 const keyOf = (path: readonly Step[]): string => JSON.stringify(path)
 
 /** The line, from 1, of each table header and assignment, by path. */
@@ -114,7 +116,10 @@ function linesOf(text: string): ReadonlyMap<string, number> {
     const header = /^\s*(\[\[?)\s*((?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*'|[.\s])+?)\s*\]/.exec(line)
     if (header !== null) {
       table = resolved(counts, steps(header[2] ?? ''), header[1] === '[[')
-      lines.set(keyOf(table), index + 1)
+      for (let length = 1; length <= table.length; length++) {
+        const key = keyOf(table.slice(0, length))
+        if (!lines.has(key)) lines.set(key, index + 1)
+      }
       continue
     }
     const assignment = /^\s*((?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*'|\s*\.\s*)+?)\s*=/.exec(line)
