@@ -90,6 +90,9 @@ function identities(cri: Cri, handler: string): void {
     const container = await pod.run({ ...inside({ runAsUser: { value: 5n }, runAsGroup: { value: 6n } }) })
     const { user, state } = await container.status()
     assert.deepEqual([user?.linux?.uid, user?.linux?.gid, state], [5n, 6n, ContainerState.CONTAINER_RUNNING])
+    const { runtimeHandlers, features } = await cri.runtime.status({})
+    assert.equal(runtimeHandlers.find(({ name }) => name === handler)?.features?.userNamespaces, true)
+    assert.equal(features?.userNamespacesHostNetwork, true)
   })
 }
 

@@ -15,12 +15,17 @@ export interface RuntimeTable {
   readonly retired: Map<string, OciRuntime>
   readonly features: Map<string, RuntimeFeatures>
   readonly allowedAnnotations: Map<string, readonly string[]>
+  /** Why a handler's pods cannot have user namespaces; undefined: they can. */
+  readonly userNamespaceProblems: Map<string, string | undefined>
   /** What each was made from, to be remembered over a restart. */
   readonly madeFrom: Map<string, RuntimeConfig>
 }
 
 export function createRuntimeTable(): RuntimeTable {
-  return { byHandler: new Map(), retired: new Map(), features: new Map(), allowedAnnotations: new Map(), madeFrom: new Map() }
+  return {
+    ...{ byHandler: new Map(), retired: new Map(), features: new Map(), allowedAnnotations: new Map() },
+    ...{ userNamespaceProblems: new Map(), madeFrom: new Map() },
+  }
 }
 
 export interface RuntimeContext {

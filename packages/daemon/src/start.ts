@@ -28,6 +28,7 @@ import { examine, programFindings } from './doctor.ts'
 import { lockDirectory } from './instance-lock.ts'
 import { observe } from './observe.ts'
 import { chooseDefault, createRuntimeTable, fillRuntimeTable, type RuntimeTable, rememberedHandlers } from './runtimes.ts'
+import { probeUserNamespaces } from './userns-probe.ts'
 
 const log = logger('daemon')
 
@@ -76,6 +77,7 @@ export async function startDaemon(options: StartOptions): Promise<Daemon> {
     if (next !== remembered) db.setMeta('handlers', next)
   }
   await fill(config.runtimes)
+  const probing = probeUserNamespaces(config, { host, runtimes, db, driver: facts.cgroupDriver }, shutdown.signal)
   const defaultRuntime = await chooseDefault(config, host, shutdown.signal)
 
   const images = await openImages(options, host)
@@ -94,6 +96,9 @@ export async function startDaemon(options: StartOptions): Promise<Daemon> {
       allowedAnnotations: runtimes.allowedAnnotations.get(handler) ?? [],
       recursiveReadOnly: runtimes.features.get(handler)?.recursiveReadOnlyMounts ?? false,
       mountOptions: new Set(runtimes.features.get(handler)?.mountOptions),
+      userNamespaceProblem: runtimes.userNamespaceProblems.has(handler)
+        ? runtimes.userNamespaceProblems.get(handler)
+        : 'it has not been tried yet',
     }),
     settings: settingsOf(config, defaultRuntime),
     podLocks: new KeyedLock('pod'),
@@ -108,6 +113,7 @@ export async function startDaemon(options: StartOptions): Promise<Daemon> {
   }
   await images.recover(shutdown.signal)
   await recover(services)
+  await probing
 
   const streaming = made.use(await createStreaming(config.streaming, streamTarget(services)))
   const events = createEvents(services)
@@ -126,6 +132,7 @@ export async function startDaemon(options: StartOptions): Promise<Daemon> {
       images.setPinned(next.images.pinned)
       tellProblems(images.setRegistries(withEnvironment(next.images.registries, options.environment)))
       await fill(next.runtimes)
+      await probeUserNamespaces(config, { host, runtimes, db, driver: facts.cgroupDriver }, shutdown.signal)
     },
     selfCheck: () => {
       db.getMeta('self-check')

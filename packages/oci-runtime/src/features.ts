@@ -34,26 +34,19 @@ export function parseFeatures(text: string, kernel: string): RuntimeFeatures | u
   }
   if (!isObject(document) || !Array.isArray(document['mountOptions'])) return undefined
   const mountOptions = document['mountOptions'].filter((option): option is string => typeof option === 'string')
-  const linux = isObject(document['linux']) ? document['linux'] : {}
-  const extensions = isObject(linux['mountExtensions']) ? linux['mountExtensions'] : {}
-  const idmap = isObject(extensions['idmap']) ? extensions['idmap'] : {}
   return {
     recursiveReadOnlyMounts: mountOptions.includes('rro') && atLeast(kernel, '5.12'),
-    userNamespaces: idmap['enabled'] === true && atLeast(kernel, '5.19'),
     mountOptions,
   }
 }
 
 /**
- * crun knows `rro` since 1.4 but tells so only since 1.8.6; its id-mapped mounts take the mappings of runtime-spec since 1.9.
- * mount_setattr(2) is in Linux since 5.12; overlay can be id-mapped since 5.19. gVisor has neither.
+ * crun knows `rro` since 1.4 but tells so only since 1.8.6. mount_setattr(2) is in Linux since 5.12. gVisor has it not.
  */
 export function probedFeatures(kind: RuntimeKind, programVersion: string, kernel: string): RuntimeFeatures {
   const recursiveReadOnlyMounts = kind === 'crun' && atLeast(programVersion, '1.4') && atLeast(kernel, '5.12')
-  const userNamespaces = kind === 'crun' && atLeast(programVersion, '1.9') && atLeast(kernel, '5.19')
   return {
     recursiveReadOnlyMounts,
-    userNamespaces,
     mountOptions: [...plainOptions, ...(kind === 'crun' ? timeOptions : []), ...(recursiveReadOnlyMounts ? ['rro'] : [])],
   }
 }

@@ -58,7 +58,6 @@ export interface AttachSession extends Disposable {
 
 export interface RuntimeFeatures {
   readonly recursiveReadOnlyMounts: boolean
-  readonly userNamespaces: boolean
   readonly mountOptions: readonly string[]
 }
 

@@ -130,10 +130,9 @@ describe('features', () => {
   })
 
   test('told', () => {
-    const told = { mountOptions: ['ro', 'rro', 3], linux: { mountExtensions: { idmap: { enabled: true } } } }
+    const told = { mountOptions: ['ro', 'rro', 3] }
     assert.deepEqual(parseFeatures(JSON.stringify(told), '6.1'), {
       recursiveReadOnlyMounts: true,
-      userNamespaces: true,
       mountOptions: ['ro', 'rro'],
     })
     assert.equal(parseFeatures(JSON.stringify(told), '5.10')?.recursiveReadOnlyMounts, false)
@@ -142,8 +141,6 @@ describe('features', () => {
 
   test('probed', () => {
     assert.equal(probedFeatures('crun', '1.8.1', '6.1').recursiveReadOnlyMounts, true)
-    assert.equal(probedFeatures('crun', '1.8.1', '6.1').userNamespaces, false)
-    assert.equal(probedFeatures('crun', '1.14', '6.1').userNamespaces, true)
     assert.equal(probedFeatures('runsc', '20260101', '6.1').recursiveReadOnlyMounts, false)
   })
 })

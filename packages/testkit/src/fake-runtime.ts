@@ -138,7 +138,7 @@ class Fake implements FakeRuntime {
   }
 
   async features(): Promise<RuntimeFeatures> {
-    return { recursiveReadOnlyMounts: true, userNamespaces: true, mountOptions: ['ro', 'rro'], ...this.#options.features }
+    return { recursiveReadOnlyMounts: true, mountOptions: ['ro', 'rro'], ...this.#options.features }
   }
 
   async create(request: CreateRequest, signal: AbortSignal) {

@@ -22,7 +22,7 @@ export function status(deps: RouteDeps): Handler<(typeof RuntimeService)['method
         conditions: [ready('RuntimeReady', undefined), ready('NetworkReady', network.ready ? undefined : network.reason)],
       },
       runtimeHandlers: runtimeHandlers(deps),
-      features: { supplementalGroupsPolicy: true, userNamespacesHostNetwork: false, mountOptions: true },
+      features: { supplementalGroupsPolicy: true, userNamespacesHostNetwork: hasUserNamespaces(deps), mountOptions: true },
       info: verbose ? infoOf(deps) : {},
     }
   }
@@ -35,16 +35,20 @@ const infoOf = (deps: RouteDeps) => ({
   underWay: JSON.stringify(underWay(slowMs)),
 })
 
+const hasUserNamespaces = ({ services }: RouteDeps): boolean =>
+  [...services.runtimes.keys()].some((handler) => services.handlerSettings(handler).userNamespaceProblem === undefined)
+
 function runtimeHandlers(deps: RouteDeps) {
   const features = deps.features()
   const names = ['', ...deps.services.runtimes.keys()]
   return names.map((name) => {
-    const found = features.get(name === '' ? deps.services.settings.defaultRuntime : name)
+    const handler = name === '' ? deps.services.settings.defaultRuntime : name
+    const found = features.get(handler)
     return {
       name,
       features: {
         recursiveReadOnlyMounts: found?.recursiveReadOnlyMounts ?? false,
-        userNamespaces: found?.userNamespaces ?? false,
+        userNamespaces: deps.services.handlerSettings(handler).userNamespaceProblem === undefined,
       },
     }
   })
