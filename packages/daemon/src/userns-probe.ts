@@ -148,7 +148,7 @@ function specOf({ cgroupDriver }: UsernsProbe, { id, namespaces, rootfs, parent 
     linux: {
       namespaces: [{ type: 'mount' }, { type: 'pid' }, ...joined],
       ...{ uidMappings: mappings, gidMappings: mappings, devices: [], maskedPaths: [], readonlyPaths: [] },
-      cgroupsPath: cgroupsPath(parent, id, cgroupDriver),
+      cgroupsPath: cgroupsPath(parent, id, { cgroupDriver }),
       resources: { devices: [{ allow: false, access: 'rwm' }] },
     },
   }
