@@ -12,6 +12,8 @@ export type CallOptions = {
   readonly timeoutMs?: number | undefined
   /** Resets the stream when it aborts; the call fails with `canceled` (or the code of the signal's reason). */
   readonly signal?: AbortSignal | undefined
+  /** Sent along as headers: `traceparent`, for one. Names in lower case. */
+  readonly metadata?: Readonly<Record<string, string>> | undefined
 }
 
 export type ConnectOptions = {

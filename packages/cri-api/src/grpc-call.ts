@@ -6,7 +6,11 @@ import { statusError } from './grpc-status.ts'
 import { Http2Connection } from './http2/connection.ts'
 import type { ClientStream } from './http2/stream.ts'
 
-export type RawCallOptions = { readonly timeoutMs?: number | undefined; readonly signal?: AbortSignal | undefined }
+export type RawCallOptions = {
+  readonly timeoutMs?: number | undefined
+  readonly signal?: AbortSignal | undefined
+  readonly metadata?: Readonly<Record<string, string>> | undefined
+}
 
 /** grpc-timeout has at most eight digits. */
 const MAX_TIMEOUT_MS = 99_999_999
@@ -61,10 +65,13 @@ export class GrpcConnection {
     await connection?.close()
   }
 
-  #open(path: string, request: Uint8Array, { timeoutMs, signal }: RawCallOptions): Call {
+  #open(path: string, request: Uint8Array, { timeoutMs, signal, metadata }: RawCallOptions): Call {
     if (this.#closed) throw new CodedError('canceled', `call ${path}: the client is closed`)
     if (signal?.aborted) throw failed(`call ${path}`, signal.reason)
-    const stream = this.#connected().request(requestHeaders(path, timeoutMs), frame(request))
+    const stream = this.#connected().request(
+      [...requestHeaders(path, timeoutMs), ...Object.entries(metadata ?? {})],
+      frame(request),
+    )
     const onAbort = () => stream.cancel(failed(`call ${path}`, signal?.reason))
     signal?.addEventListener('abort', onAbort, { once: true })
     const timer = timeoutMs ? setTimeout(() => stream.cancel(timeoutError(`call ${path}`, timeoutMs)), timeoutMs) : undefined

@@ -3,22 +3,31 @@ import { join } from 'node:path'
 import { callStatistics, pullStatistics } from '@coracle/cri-server'
 import type { Config } from './config/config.ts'
 import { serveMetrics } from './metrics/endpoint.ts'
-import { createOwnMetrics, type Observed } from './metrics/own-metrics.ts'
+import { createOwnMetrics, type Observed, type SpanCounts } from './metrics/own-metrics.ts'
 
 export type Observable = Pick<Observed, 'services' | 'images' | 'processes' | 'events' | 'version'>
 
-/** Serves metrics when they are configured, until disposed. */
+/** Serves metrics and sends traces when they are configured, until disposed. */
 export async function observe(config: Config, parts: Observable): Promise<AsyncDisposable> {
   await using made = new AsyncDisposableStack()
+  const spans = await trace(config, parts.version, made)
   if (config.metrics !== undefined) {
     const metrics = createOwnMetrics({
       ...parts,
       calls: callStatistics,
       pulls: pullStatistics,
-      spans: () => ({ exported: 0, dropped: 0, failed: 0 }),
+      spans,
       recordsFile: join(config.root, 'records.db'),
     })
     made.use(await serveMetrics(config.metrics, metrics))
   }
   return made.move()
+}
+
+async function trace({ tracing }: Config, version: string, made: AsyncDisposableStack): Promise<() => SpanCounts> {
+  if (tracing === undefined) return () => ({ exported: 0, dropped: 0, failed: 0 })
+  // Who wants no traces does not load what makes them.
+  const { startTracing } = await import('./tracing/tracing.ts')
+  const { counts } = made.use(startTracing({ ...tracing, version }))
+  return counts
 }

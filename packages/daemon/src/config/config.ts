@@ -4,7 +4,7 @@ import type { LogLevel } from '@coracle/base/log'
 import type { Value } from './keys.ts'
 import type { Settings } from './load.ts'
 
-import { type MetricsConfig, metricsOf, scopePrefixOf, servesCadvisor } from './observe.ts'
+import { type MetricsConfig, metricsOf, scopePrefixOf, servesCadvisor, type TracingConfig, tracingOf } from './observe.ts'
 import { type RegistriesConfig, registriesOf } from './registries.ts'
 import { namesIn } from './tables.ts'
 
@@ -60,6 +60,8 @@ export interface Config {
   /** Undefined: not served. */
   readonly metrics: MetricsConfig | undefined
   readonly limits: { readonly probeTimeoutMs: number; readonly runtimeTimeoutMs: number; readonly unclaimedMs: number }
+  /** Undefined: none. */
+  readonly tracing: TracingConfig | undefined
   readonly servesCadvisor: boolean
 }
 
@@ -114,6 +116,7 @@ export function toConfig(settings: Settings, exists: (path: string) => boolean):
     },
     streaming: streamingOf(settings),
     metrics: metricsOf(settings),
+    tracing: tracingOf(settings),
     servesCadvisor: servesCadvisor(settings, socket),
     limits: {
       probeTimeoutMs: get<number>('limits.probe_timeout_s') * 1000,

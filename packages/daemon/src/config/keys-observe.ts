@@ -27,6 +27,20 @@ export const observeKeys: readonly Key[] = [
   },
   { path: 'metrics.tls_key', type: 'string', default: undefined, check: absolute, doc: 'PEM key of the certificate.' },
   {
+    path: 'tracing.url',
+    type: 'string',
+    default: undefined,
+    check: (v) => (/^https?:$/.test(URL.parse(String(v))?.protocol ?? '') ? undefined : 'expected an http or https URL'),
+    doc: 'Where traces are sent by OTLP/HTTP in JSON, such as http://127.0.0.1:4318/v1/traces. Unset: none are made.',
+  },
+  {
+    path: 'tracing.samples_per_million',
+    type: 'integer',
+    default: 0,
+    check: range(0, 1_000_000),
+    doc: 'Of a million calls that come without a trace, how many begin one. A trace of the caller is joined as the caller decided.',
+  },
+  {
     path: 'cadvisor.serve',
     type: 'string',
     default: 'auto',

@@ -8,6 +8,18 @@ export interface MetricsConfig {
   readonly tls?: { readonly certificateFile: string; readonly keyFile: string }
 }
 
+export interface TracingConfig {
+  readonly url: string
+  readonly samplesPerMillion: number
+}
+
+/** Undefined: no traces. */
+export function tracingOf(settings: Settings): TracingConfig | undefined {
+  const url = settings.get('tracing.url')?.value
+  if (url === undefined) return undefined
+  return { url: String(url), samplesPerMillion: Number(settings.get('tracing.samples_per_million')?.value) }
+}
+
 /** The endpoint that kubelet and cAdvisor know by its path. */
 const crioSocket = /(^|\/)run\/crio\/crio\.sock$/
 
