@@ -1,4 +1,5 @@
 export { isAllowed } from './annotations.ts'
+export { apparmorProfileText, defaultApparmorName } from './apparmor-profile.ts'
 export { defaultCapabilities, knownCapabilities } from './capabilities.ts'
 export { applyCdi, cdiDevicePaths } from './cdi.ts'
 export {

@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { release } from 'node:os'
 import { unlessErrno } from '@coracle/base/errno'
 import type { CgroupDriver, CgroupMode, Cgroups } from './host.ts'
+import { hasAppArmor } from './lsm/apparmor.ts'
 
 /** The shape that container-spec takes. */
 export interface HostFacts {
@@ -45,7 +46,7 @@ export function readHostFacts({ cgroups, cgroupDriver, scopePrefix }: HostFactsO
     swapAccounting: cgroups.swapAccounting,
     capabilities: capabilityNames(maskOf(status, 'CapBnd') & maskOf(status, 'CapPrm')),
     seccomp: /^Seccomp:/m.test(status),
-    apparmor: read('/sys/module/apparmor/parameters/enabled').startsWith('Y'),
+    apparmor: hasAppArmor(),
     selinux: existsSync('/sys/fs/selinux/enforce'),
     lowerOomScore: capabilityNames(maskOf(status, 'CapEff')).includes('CAP_SYS_RESOURCE'),
     oomScoreAdj: Number(read('/proc/self/oom_score_adj')),

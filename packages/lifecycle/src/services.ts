@@ -54,6 +54,13 @@ export interface CdiSource {
   index(): CdiIndex
 }
 
+/** The kernel's AppArmor profiles. */
+export interface AppArmorSource {
+  readonly defaultProfile: string
+  /** Names of those loaded now. */
+  loaded(): ReadonlySet<string>
+}
+
 /** Everything the pod and container operations need, handed in by the composition root. */
 export interface Services {
   readonly pods: Pods
@@ -65,6 +72,8 @@ export interface Services {
   readonly hostDevices: () => readonly LinuxDevice[]
   /** Undefined: CDI is off. */
   readonly cdi: CdiSource | undefined
+  /** Undefined: the kernel has no AppArmor, or it is not to be used. */
+  readonly apparmor: AppArmorSource | undefined
   readonly images: Images
   readonly cni: Cni
   /** Runtime handlers by name; the default one is also under `""`. Replaced at reload. */

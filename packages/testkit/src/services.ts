@@ -79,6 +79,7 @@ function openServices(machine: TestMachine, options: TestServicesOptions, change
     pods: new Records(db, { table: 'pods', noun: 'pod sandbox', codec: podConfigCodec }),
     containers: new Records(db, { table: 'containers', noun: 'container', codec: containerConfigCodec }),
     ...{ host, facts, images, cni, devicesAt: () => [], hostDevices: () => [], cdi: undefined },
+    apparmor: undefined,
     runtimes: changes.runtimes ?? new Map([[runtime.handler, runtime]]),
     retiredRuntimes: changes.retiredRuntimes ?? new Map(),
     handlerSettings: () => ({
