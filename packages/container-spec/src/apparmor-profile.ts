@@ -7,7 +7,9 @@ export const defaultApparmorName = 'coracle-default'
  * The text for apparmor_parser(8). Files, sockets and capabilities are the business of what stands before; here is what a container has no
  * reason to do even as root with everything mounted: change the kernel's settings, read its memory, mount, reach into processes outside.
  */
-export const apparmorProfileText = (name: string = defaultApparmorName): string => `profile ${name} flags=(attach_disconnected,mediate_deleted) {
+export const apparmorProfileText = (
+  name: string = defaultApparmorName,
+): string => `profile ${name} flags=(attach_disconnected,mediate_deleted) {
   capability,
   file,
   network,

@@ -19,7 +19,7 @@ export function apparmorProfile(input: SpecInput): string | undefined {
     if (!input.host.apparmor)
       throw new CodedError(
         'failed_precondition',
-        `${field}: profile ${quote(profile.ref)} cannot be applied, this kernel has no AppArmor`,
+        `${field}: profile ${quote(profile.ref)} cannot be applied: this node has no AppArmor, or does not use it`,
       )
     return loaded(input, profile.ref)
   }

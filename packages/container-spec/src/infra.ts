@@ -21,6 +21,8 @@ export interface InfraInput {
   readonly initProgram: string
   /** As `SpecInput.compiledSeccomp`. */
   readonly compiledSeccomp?: boolean
+  /** A loaded AppArmor profile. */
+  readonly apparmorProfile?: string
 }
 
 // No user of the host or of images; what peers' pause containers run as.
@@ -48,6 +50,7 @@ export function infraSpec(input: InfraInput): RuntimeSpec {
       capabilities: noCapabilities,
       rlimits: rlimits(host.nofile),
       noNewPrivileges: true,
+      ...(input.apparmorProfile === undefined ? {} : { apparmorProfile: input.apparmorProfile }),
       // Its end would end every process of the pod, so it is the last to be chosen when memory runs out.
       oomScoreAdj: host.lowerOomScore ? -998 : oomScoreAdj(undefined, host).value,
     },

@@ -140,7 +140,11 @@ describe('H-34: AppArmor', () => {
   })
   test('without: RuntimeDefault is accepted, a Localhost profile refused', () => {
     assert.equal(name({ apparmor: { profileType: runtimeDefault } }, {}), undefined)
-    throws(() => name({ apparmor: { profileType: localhost, localhostRef: 'mine' } }, {}), 'failed_precondition', 'no AppArmor')
+    throws(
+      () => name({ apparmor: { profileType: localhost, localhostRef: 'mine' } }, {}),
+      'failed_precondition',
+      'has no AppArmor',
+    )
   })
 })
 

@@ -2,6 +2,7 @@ import { existsSync, readdirSync } from 'node:fs'
 import { createHost, type Finding, preflight } from '@coracle/host'
 import { openCdi } from './cdi/cdi-directories.ts'
 import type { Config } from './config/config.ts'
+import { apparmorFinding } from './lsm/apparmor.ts'
 
 /** All that must be right before pods can run here, with the command that mends what is not. */
 export function examine(config: Config, signal: AbortSignal): Promise<readonly Finding[]> {
@@ -14,7 +15,13 @@ export function examine(config: Config, signal: AbortSignal): Promise<readonly F
     cniDirectories: config.cni.pluginDirs,
     directories: [config.root, config.state],
     signal,
-  }).then((findings) => [...findings, networkFinding(config), initFinding(config), ...cdiFindings(config)])
+  }).then((findings) => [
+    ...findings,
+    networkFinding(config),
+    initFinding(config),
+    ...cdiFindings(config),
+    apparmorFinding(config),
+  ])
 }
 
 /** Those about helper programs: `strict_floors` is about their versions; what else is not ideal is only told. */

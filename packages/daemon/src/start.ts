@@ -26,6 +26,7 @@ import { openCdi } from './cdi/cdi-directories.ts'
 import type { Config } from './config/config.ts'
 import { examine, programFindings } from './doctor.ts'
 import { lockDirectory } from './instance-lock.ts'
+import { openSecurityModules } from './lsm/security-modules.ts'
 import { observe } from './observe.ts'
 import { chooseDefault, createRuntimeTable, fillRuntimeTable, type RuntimeTable, rememberedHandlers } from './runtimes.ts'
 import { probeUserNamespaces } from './userns-probe.ts'
@@ -90,6 +91,7 @@ export async function startDaemon(options: StartOptions): Promise<Daemon> {
   const services: Services = {
     ...{ pods, containers, host, facts, devicesAt, hostDevices, images, cni },
     cdi: openCdi(config),
+    ...(await openSecurityModules(config, host, shutdown.signal)),
     runtimes: runtimes.byHandler,
     retiredRuntimes: runtimes.retired,
     handlerSettings: (handler) => ({

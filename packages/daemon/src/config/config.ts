@@ -47,6 +47,7 @@ export interface Config {
     readonly addTimeoutMs: number
     readonly delTimeoutMs: number
   }
+  readonly apparmor: { readonly enabled: boolean; readonly parser: string | undefined }
   readonly cdi: { readonly specDirs: readonly string[]; readonly annotations: boolean }
   readonly images: {
     readonly maxDownloads: number
@@ -105,6 +106,7 @@ export function toConfig(settings: Settings, exists: (path: string) => boolean):
       addTimeoutMs: get<number>('cni.add_timeout_s') * 1000,
       delTimeoutMs: get<number>('cni.del_timeout_s') * 1000,
     },
+    apparmor: { enabled: get('apparmor.enabled'), parser: get('apparmor.parser') },
     cdi: { specDirs: get('cdi.spec_dirs'), annotations: get('cdi.annotations') },
     images: {
       maxDownloads: get('images.max_downloads'),

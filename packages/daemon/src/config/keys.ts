@@ -185,6 +185,20 @@ export const keys: readonly Key[] = [
   },
 
   {
+    path: 'apparmor.enabled',
+    type: 'boolean',
+    default: true,
+    doc: 'Use AppArmor where the kernel has it: containers get the profile coracle-default, loaded at the start, or the one they name.',
+  },
+  {
+    path: 'apparmor.parser',
+    type: 'string',
+    default: undefined,
+    check: absolute,
+    doc: 'The compiler of profiles. Unset: apparmor_parser, where distributions have it.',
+  },
+
+  {
     path: 'cdi.spec_dirs',
     type: 'strings',
     default: ['/etc/cdi', '/var/run/cdi'],

@@ -29,7 +29,8 @@ export function apparmorFinding({ apparmor }: Pick<Config, 'apparmor'>, root = '
   const check = 'AppArmor'
   if (!hasAppArmor(root)) return { check, state: 'ok', detail: 'not in this kernel: containers run without' }
   if (!apparmor.enabled) return { check, state: 'ok', detail: 'off by configuration: containers run without' }
-  if (apparmor.parser !== undefined || appArmorParser() !== undefined) return { check, state: 'ok', detail: `profile ${defaultApparmorName}` }
+  if (apparmor.parser !== undefined || appArmorParser() !== undefined)
+    return { check, state: 'ok', detail: `profile ${defaultApparmorName}` }
   return {
     check,
     state: 'missing',

@@ -41,7 +41,10 @@ describe('openAppArmor()', () => {
   })
 
   test('gives the policy to the compiler, and passes on its words', async () => {
-    const parser = program('parser', `echo "$@" > ${root}/arguments; sed -n 's/^profile \\([^ ]*\\).*/\\1 (enforce)/p' >> ${security}/profiles`)
+    const parser = program(
+      'parser',
+      `echo "$@" > ${root}/arguments; sed -n 's/^profile \\([^ ]*\\).*/\\1 (enforce)/p' >> ${security}/profiles`,
+    )
     const apparmor = openAppArmor(processes, { root, parser })
     await apparmor?.load('profile mine flags=(x) {\n}\n', signal)
     assert.equal(readFileSync(join(root, 'arguments'), 'utf8'), '--replace --skip-cache\n')

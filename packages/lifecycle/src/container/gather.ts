@@ -42,7 +42,10 @@ export async function gatherInput(
     pod: podFacts(services, pod),
     config,
     image: image.config,
-    host: { ...services.facts, recursiveReadOnly: handler.recursiveReadOnly },
+    host: { ...services.facts, recursiveReadOnly: handler.recursiveReadOnly, apparmor: services.apparmor !== undefined },
+    ...(services.apparmor === undefined
+      ? {}
+      : { apparmor: { defaultProfile: services.apparmor.defaultProfile, loaded: services.apparmor.loaded() } }),
     rootfsPath: rootfs.path,
     passwd: services.host.paths.readInRoot(rootfs.path, '/etc/passwd', accountsMaxBytes),
     group: services.host.paths.readInRoot(rootfs.path, '/etc/group', accountsMaxBytes),

@@ -25,6 +25,7 @@ export async function startInfra(services: Services, pod: Pod): Promise<number> 
     rootfsPath: infraRootfs,
     initProgram: services.settings.initProgram,
     compiledSeccomp: isCrun(services, pod),
+    ...infraProfile(services),
   })
   const { monitorCgroup } = services.settings
   const { pid } = await runtime.create(
@@ -34,6 +35,16 @@ export async function startInfra(services: Services, pod: Pod): Promise<number> 
   await runtime.start(infra, services.shutdown)
   watchInfra(services, pod)
   return pid
+}
+
+/** A broken AppArmor is told at the containers; the init, which has no capabilities, does not wait for its mending. */
+function infraProfile({ apparmor }: Services): { readonly apparmorProfile?: string } {
+  try {
+    return apparmor?.loaded().has(apparmor.defaultProfile) === true ? { apparmorProfile: apparmor.defaultProfile } : {}
+  } catch (err) {
+    log.warn('AppArmor profiles cannot be listed', { error: err })
+    return {}
+  }
 }
 
 /** A pod whose init ended has lost its PID namespace: it is not ready any more, and a kubelet makes a new one. */
