@@ -54,7 +54,7 @@ describe('manifests', () => {
     refuses({ ...manifest, mediaType: 'application/x' })
   })
 
-  test('a document is one thing', () => {
+  test('CVE-2021-41190: a document is one thing', () => {
     refuses({ ...manifest, manifests: [] })
     refuses({ ...index, layers: [] })
     refuses({ ...index, config })
@@ -83,7 +83,7 @@ describe('manifests', () => {
     refuses({ ...manifest, layers: [{ ...layer, mediaType: 'application/vnd.erofs' }] }, undefined, 'unimplemented')
   })
 
-  test('M-07 a foreign layer is read without its urls', () => {
+  test('M-07 CVE-2020-15157: a foreign layer is read without its urls', () => {
     const foreign = { ...layer, mediaType: 'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip', urls: ['http://evil/'] }
     assert.doesNotMatch(JSON.stringify(parse({ ...manifest, layers: [foreign] })), /evil/)
   })

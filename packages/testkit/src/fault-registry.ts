@@ -96,7 +96,7 @@ export async function startFaultRegistry(options: FaultRegistryOptions = {}): Pr
     })
     response.on('error', () => {})
     for (const fault of faults.toReversed()) if (fault(request, response)) return
-    const [, repository, kind, reference] = /^\/v2\/(.+)\/(manifests|blobs)\/([^/?]+)$/.exec(url) ?? []
+    const [, repository, kind, reference] = /^\/v2\/(.+)\/(manifests|blobs)\/([^/?]+)(?:\?.*)?$/.exec(url) ?? []
     if (kind === 'manifests') serveManifest(response, manifests.get(`${repository}/${reference}`))
     else serveBlob(request, response, blobs.get(reference ?? ''))
   }

@@ -155,7 +155,7 @@ describe('registry client', () => {
     await fails(text(connect({ registryToken: 'wrongwrong' })), 'unauthorized')
   })
 
-  test('a token service in plain text is not asked for a registry that speaks TLS', async () => {
+  test('CVE-2019-10214: a token service in plain text is not asked for a registry that speaks TLS', async () => {
     await using secure = await startFaultRegistry({ tls: true })
     secure.fault((_request, response) => {
       response.writeHead(401, { 'www-authenticate': `Bearer realm="${registry.url}/token"` }).end()
@@ -175,7 +175,7 @@ describe('registry client', () => {
     assert.equal(registry.requests.length, 0)
   })
 
-  test('R-20 an unknown authority is a TLS error, whatever the environment says', async () => {
+  test('R-20 CVE-2025-6032: an unknown authority is a TLS error, whatever the environment says', async () => {
     await using secure = await startFaultRegistry({ tls: true })
     process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = '0'
     try {

@@ -135,7 +135,8 @@ export function createRegistryClient(source: RegistrySource, parts: ClientParts 
   // A challenge is answered once: a registry that asks again does not want us.
   const ask = async (endpoint: Endpoint, request: RegistryRequest): Promise<HttpResponse> => {
     const response = await send(endpoint, request, authorizationOf(endpoint))
-    if (response.statusCode !== 401) return response
+    // Somebody else's challenge, after a redirect, is none of ours: what we have is for this registry.
+    if (response.statusCode !== 401 || response.origin !== new URL(endpoint.baseUrl).origin) return response
     authorizations.delete(endpoint.baseUrl)
     parts.tokens?.forget(identityOf(endpoint))
     const answer = await answerChallenge(auth, {

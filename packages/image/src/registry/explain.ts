@@ -57,7 +57,7 @@ const endpointMs = 15_000
 const needsDigest = 'is asked by digest only, and none is known'
 
 /** Throws `invalid_argument` for what is no image name; all else that goes wrong is part of the answer. */
-export function explainPull(
+export async function explainPull(
   registries: Registries,
   request: ExplainRequest,
   signal: AbortSignal,

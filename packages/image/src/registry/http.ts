@@ -59,7 +59,8 @@ export function createHttpClient(options: HttpOptions): HttpClient {
           url,
         )
         const location = response.headers.location
-        if (![301, 302, 303, 307, 308].includes(response.statusCode ?? 0) || location === undefined) return response
+        if (![301, 302, 303, 307, 308].includes(response.statusCode ?? 0) || location === undefined)
+          return Object.assign(response, { origin: url.origin })
         response.resume()
         if (request.body !== undefined)
           throw new RegistryError('protocol', `${url.host} redirects a request with a body: refused`)

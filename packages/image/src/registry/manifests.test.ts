@@ -104,7 +104,7 @@ describe('resolveManifest()', () => {
     assert.equal((await resolve('r:type')).manifestDigest, digest)
   })
 
-  test('M-03 an index in an index, not deeper', async () => {
+  test('M-03 CVE-2026-53493: an index in an index, not deeper', async () => {
     let inner = { of: digest, size: body.length }
     for (const name of ['one', 'two', 'three']) {
       const manifests = [entry(inner.of, inner.size)]

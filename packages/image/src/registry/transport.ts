@@ -15,6 +15,8 @@ export type HttpResponse = Readable & {
   readonly headers: IncomingHttpHeaders
   /** `1.1` or `2.0`. */
   readonly httpVersion: string
+  /** Scheme, host and port that answered, after redirects. */
+  readonly origin?: string
 }
 
 export interface OneRequest {
