@@ -13,6 +13,7 @@ import { attachEndpoint, startProduct } from './products.ts'
 import { Recorder } from './recorder.ts'
 import { measureDensity, measureIdle } from './scenarios/density.ts'
 import { measureExec } from './scenarios/exec.ts'
+import { measureKubelet } from './scenarios/kubelet.ts'
 import { measureParallel } from './scenarios/parallel.ts'
 import { measurePods } from './scenarios/pods.ts'
 import { measurePull } from './scenarios/pull.ts'
@@ -27,6 +28,7 @@ const scenarios: Readonly<Record<ScenarioName, (bench: Bench) => Promise<void>>>
   'exec-sessions-50': measureExecSessions,
   parallel: measureParallel,
   density: measureDensity,
+  kubelet: measureKubelet,
   pull: measurePull,
 }
 

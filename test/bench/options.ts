@@ -10,6 +10,7 @@ export const scenarioNames = [
   'exec-sessions-50',
   'parallel',
   'density',
+  'kubelet',
   'pull',
 ] as const
 export type ScenarioName = (typeof scenarioNames)[number]

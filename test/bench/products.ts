@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { connect } from '@coracle/cri-api'
 import { eventually } from '@coracle/testkit/eventually'
+import { freePort } from '@coracle/testkit/free-port'
 import { type Program, run, startProgram } from '@coracle/testkit/program'
 import { makeWorld, type World } from '@coracle/testkit/world'
 import { removeCgroups } from './cgroups.ts'
@@ -39,13 +40,23 @@ export async function startProduct(
   await writeFile(join(world.cniConfigDir, '10-bench.conflist'), JSON.stringify(conflist(world, options.network)), {
     mode: 0o644,
   })
-  const argv = product === 'containerd' ? await containerd(world, images) : await coracle(world)
+  // Only where they are asked for: the daemon of the other measures is as it comes.
+  const metricsPort = product === 'coracle' && options.scenarios.includes('kubelet') ? await freePort() : undefined
+  const argv = product === 'containerd' ? await containerd(world, images) : await coracle(world, metricsPort)
   const daemon = await startProgram({ argv, logPath: world.daemonLog })
   undo.defer(() => daemon.stop())
   const client = connect(world.socket, { timeoutMs: 240_000 })
   undo.defer(() => client.close())
   await waitUntilServes({ daemon, world, version: () => client.runtime.version({}, { timeoutMs: 5000 }) })
-  const base = { client, socket: world.socket, daemon: product, images, logRoot: world.pods, cgroupParent }
+  const base = {
+    client,
+    socket: world.socket,
+    daemon: product,
+    images,
+    logRoot: world.pods,
+    cgroupParent,
+    ...(metricsPort === undefined ? {} : { metricsPort }),
+  }
   const daemonPid = listenerPid(world.socket) ?? daemon.pid
   const all: Target[] =
     product === 'containerd'
@@ -104,9 +115,9 @@ async function waitUntilServes(parts: { daemon: Program; world: World; version: 
   }
 }
 
-async function coracle(world: World): Promise<[string, ...string[]]> {
+async function coracle(world: World, metricsPort: number | undefined): Promise<[string, ...string[]]> {
   const configPath = join(world.directory, 'coracle.toml')
-  await writeFile(configPath, '')
+  await writeFile(configPath, metricsPort === undefined ? '' : `[metrics]\nport = ${metricsPort}\n`)
   const { root, state, socket, cniConfigDir } = world
   const places = [
     '--root',

@@ -15,6 +15,8 @@ export interface Target {
   readonly images: BenchImages
   /** For pod log directories. */
   readonly logRoot: string
+  /** Where it tells metrics of itself, if it does. */
+  readonly metricsPort?: number
   /** Parent of the pods' cgroups. */
   readonly cgroupParent: string
 }
