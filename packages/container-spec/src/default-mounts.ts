@@ -35,7 +35,8 @@ export function defaultMounts(input: SpecInput, mappings: UserMappings | undefin
     bind(pod.shmPath, '/dev/shm', ['bind', 'rprivate', 'nosuid', 'noexec', 'nodev', 'rw']),
     owns(pod.netnsPath)
       ? { type: 'sysfs', source: 'sysfs', destination: '/sys', options: ['nosuid', 'noexec', 'nodev', access] }
-      : bind('/sys', '/sys', ['rbind', 'rprivate', 'nosuid', 'noexec', 'nodev', 'ro']),
+      : // Without what is mounted below, which `ro` would not reach.
+        bind('/sys', '/sys', ['bind', 'rprivate', 'nosuid', 'noexec', 'nodev', 'ro']),
     {
       type: 'cgroup',
       source: 'cgroup',

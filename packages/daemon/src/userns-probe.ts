@@ -112,10 +112,7 @@ async function prepare({ host }: UsernsProbe, places: Places, signal: AbortSigna
     userMappings: { uids: mappings, gids: mappings },
   })
   const usernsPath = join(namespaces, 'user')
-  await host.mounts.mountIdmapped(
-    { source: layers, destination: mapped, usernsPath, recursive: false, timeoutMs: limitMs },
-    signal,
-  )
+  await host.mounts.mountClone({ source: layers, destination: mapped, usernsPath, recursive: false, timeoutMs: limitMs }, signal)
   const options = [`lowerdir=${join(mapped, '1')}`, `upperdir=${upper}`, `workdir=${work}`]
   host.mounts.mount({ type: 'overlay', source: 'overlay', destination: rootfs, options })
   if (lstatSync(join(rootfs, 'file')).uid !== base)

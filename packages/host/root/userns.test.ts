@@ -1,6 +1,17 @@
 // User namespaces that own the namespaces pinned with them, and idmapped mounts.
 import assert from 'node:assert/strict'
-import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { test } from 'node:test'
 import { codeOf, explain } from '@coracle/base/errors'
 import { createHost } from '@coracle/host'
@@ -92,7 +103,7 @@ test('a user namespace alone; fifty of them leave no process and no mount', need
   console.log(`user namespace: median ${times.toSorted((a, b) => a - b)[25]?.toFixed(2)} ms`)
 })
 
-test('mountIdmapped() shows a tree with other owners, in both directions', needsRoot(), async () => {
+test('mountClone() shows a tree with other owners, in both directions', needsRoot(), async () => {
   await using dir = scratch()
   const [directory, disk, view] = [`${dir.path}/ns`, `${dir.path}/disk`, `${dir.path}/view`]
   for (const path of [`${disk}/below`, view]) mkdirSync(path, { recursive: true })
@@ -101,7 +112,7 @@ test('mountIdmapped() shows a tree with other owners, in both directions', needs
   chownSync(`${disk}/user`, 1000, 1000)
   host.namespaces.pin({ directory, kinds: [], userMappings })
   const usernsPath = `${directory}/user`
-  await host.mounts.mountIdmapped({ source: disk, destination: view, usernsPath, recursive: false, timeoutMs: 5000 }, signal)
+  await host.mounts.mountClone({ source: disk, destination: view, usernsPath, recursive: false, timeoutMs: 5000 }, signal)
   assert.equal(statSync(`${view}/file`).uid, base)
   assert.equal(statSync(`${view}/user`).gid, base + 1000)
   assert.equal(statSync(`${disk}/file`).uid, 0)
@@ -124,7 +135,7 @@ test('an overlay on idmapped lower layers', needsRoot(), async () => {
   chownSync(`${upper}/fs`, base, base)
   host.namespaces.pin({ directory, kinds: [], userMappings })
   const request = { source: layers, destination: mapped, usernsPath: `${directory}/user`, recursive: false, timeoutMs: 5000 }
-  await host.mounts.mountIdmapped(request, signal)
+  await host.mounts.mountClone(request, signal)
   const options = [`lowerdir=${mapped}/1`, `upperdir=${upper}/fs`, `workdir=${upper}/work`]
   host.mounts.mount({ type: 'overlay', source: 'overlay', destination: root, options })
   // The overlay has mounts of its own of its layers.
@@ -139,13 +150,13 @@ test('an overlay on idmapped lower layers', needsRoot(), async () => {
   await host.namespaces.unpin(directory)
 })
 
-test('mountIdmapped() names the file system that cannot be mapped', needsRoot(), async () => {
+test('mountClone() names the file system that cannot be mapped', needsRoot(), async () => {
   await using dir = scratch()
   const [directory, view, disk] = [`${dir.path}/ns`, `${dir.path}/view`, `${dir.path}/disk`]
   for (const path of [view, `${disk}/proc`]) mkdirSync(path, { recursive: true })
   host.namespaces.pin({ directory, kinds: [], userMappings })
   const map = (source: string, recursive: boolean) =>
-    host.mounts.mountIdmapped({ source, destination: view, usernsPath: `${directory}/user`, recursive, timeoutMs: 5000 }, signal)
+    host.mounts.mountClone({ source, destination: view, usernsPath: `${directory}/user`, recursive, timeoutMs: 5000 }, signal)
   const refused = (what: string) => (err: unknown) => codeOf(err) === 'failed_precondition' && explain(err).includes(what)
   await assert.rejects(map('/proc', false), refused('/proc (proc)'))
   host.mounts.mount({ type: 'proc', source: 'proc', destination: `${disk}/proc`, options: [] })
@@ -156,4 +167,40 @@ test('mountIdmapped() names the file system that cannot be mapped', needsRoot(),
   await host.mounts.unmount(`${disk}/proc`)
   await assert.rejects(map(`${dir.path}/none`, false), (err) => explain(err).includes('ENOENT'))
   await host.namespaces.unpin(directory)
+})
+
+test('spread() gives each mount of a clone a place of its own, and goes through no link', needsRoot(), async () => {
+  await using dir = scratch()
+  const [disk, view] = [`${dir.path}/disk`, `${dir.path}/view`]
+  mkdirSync(`${disk}/a/b`, { recursive: true })
+  host.mounts.mount({ type: 'tmpfs', source: 't', destination: `${disk}/a/b`, options: [] })
+  mkdirSync(`${disk}/a/b/c`)
+  host.mounts.mount({ type: 'tmpfs', source: 't', destination: `${disk}/a/b/c`, options: [] })
+  writeFileSync(`${disk}/a/b/c/deep`, '')
+  const clone = (destination: string, recursive: boolean) =>
+    host.mounts.mountClone({ source: disk, destination, recursive, timeoutMs: 5000 }, signal)
+  await clone(view, true)
+  const all = host.mounts.spread(view)
+  assert.deepEqual(
+    all.map(({ path }) => path),
+    ['.', 'a/b', 'a/b/c'],
+  )
+  assert.deepEqual(
+    all.map(({ source }) => readdirSync(source)),
+    [['a'], ['c'], ['deep']],
+  )
+  // Each is one mount, without the next.
+  assert.deepEqual([readdirSync(`${all[0]?.source}/a/b`), readdirSync(`${all[1]?.source}/c`)], [[], []])
+  for (const { source } of all) host.mounts.detach(source)
+  // The directory on the way is replaced by a link to another mount.
+  renameSync(`${disk}/a`, `${disk}/other`)
+  symlinkSync('other', `${disk}/a`)
+  assert.deepEqual(
+    host.mounts.spread(view).map(({ path }) => path),
+    ['.', 'other/b', 'other/b/c'],
+  )
+  host.mounts.detach(view)
+  await clone(`${dir.path}/flat`, false)
+  assert.deepEqual(host.mounts.spread(`${dir.path}/flat`), [])
+  await host.mounts.unmountBelow(dir.path)
 })

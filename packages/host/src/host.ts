@@ -27,14 +27,20 @@ export interface MountInfo {
   readonly source: string
 }
 
-export interface IdmapRequest {
+export interface CloneRequest {
   readonly source: string
   readonly destination: string
-  /** A pinned user namespace, whose mappings are taken. */
-  readonly usernsPath: string
-  /** With everything that is mounted below; each must be able to. */
+  /** A pinned user namespace, whose mappings are taken. Absent: ids stay as they are. */
+  readonly usernsPath?: string
+  /** With everything that is mounted below, which all gets the mappings. */
   readonly recursive: boolean
   readonly timeoutMs: number
+}
+
+export interface SpreadMount {
+  /** Below the directory, without a slash in front; `.` for itself. */
+  readonly path: string
+  readonly source: string
 }
 
 export interface Mounts {
@@ -45,11 +51,18 @@ export interface Mounts {
    */
   mount(mount: Mount): void
   /**
-   * Shows the tree at `source` a second time, at `destination` (made when absent), with ids mapped on the way: what is root's on disk is the first mapped id's to the kernel, and the other way round (open_tree(2), mount_setattr(2), move_mount(2); Linux 5.12).
+   * Shows the tree at `source` a second time, at `destination` (made when absent), with ids mapped on the way where a user namespace is
+   * given: what is root's on disk is the first mapped id's to the kernel, and the other way round (open_tree(2), mount_setattr(2),
+   * move_mount(2); Linux 5.12).
    * `source` is looked up off the main thread. Throws `failed_precondition` naming the file system that cannot be mapped,
    * `deadline_exceeded` when `source` does not answer.
    */
-  mountIdmapped(request: IdmapRequest, signal: AbortSignal): Promise<void>
+  mountClone(request: CloneRequest, signal: AbortSignal): Promise<void>
+  /**
+   * For a `directory` made by `mountClone` with all below: gives it (`.`) and each mount that lies below it a place of its own beside it,
+   * at `directory.N`, and tells these in the order of depth. The tree itself stays as it is. Nothing below: empty.
+   */
+  spread(directory: string): readonly SpreadMount[]
   /** Takes a mount and all below it out of the tree at once; who uses it still can (MNT_DETACH). Nothing mounted or no such path: succeeds. */
   detach(target: string): void
   /** umount2(2), retried for up to 10 s while busy, then detached (MNT_DETACH) and logged. Nothing mounted or no such path: succeeds. */

@@ -7,8 +7,8 @@ import { logger } from '@coracle/base/log'
 import { delay } from '@coracle/base/signals'
 import type { Mount } from '@coracle/oci-spec/mount'
 import type { MountInfo, Mounts } from './host.ts'
-import { mountIdmapped } from './idmap.ts'
 import { callFailed, errno, libc, offThread, SystemCallError } from './libc.ts'
+import { mountClone, spread } from './mount-clone.ts'
 import { mountFlags, parseMountOptions } from './mount-options.ts'
 import { mountHolding, mountsBelow, parseMountInfo } from './mountinfo.ts'
 import { shortenOverlay } from './overlay-options.ts'
@@ -23,7 +23,7 @@ const busyMs = 10_000
 const maxDataBytes = 4095
 
 export function createMounts(): Mounts {
-  return { mount, mountIdmapped, detach, unmount, unmountBelow, list, isMountPoint, propagationOf, syncFileSystem }
+  return { mount, mountClone, spread, detach, unmount, unmountBelow, list, isMountPoint, propagationOf, syncFileSystem }
 }
 
 function mount(mount: Mount): void {

@@ -77,7 +77,7 @@ describe('idmapped root file systems', needsRoot(), () => {
     mkdirSync(left, { recursive: true })
     const source = join(world.directory, 'root/layers')
     const request = { source, destination: left, usernsPath: idmap.usernsPath, recursive: false, timeoutMs: 5000 }
-    await world.host.mounts.mountIdmapped(request, soon())
+    await world.host.mounts.mountClone(request, soon())
     await world.reopen('crash')
     await world.images.removeRootfs('c3')
     assert.deepEqual(views(), [])

@@ -27,7 +27,7 @@ export async function withIdmappedLayers(deps: ImagesDeps, request: LayersToMap,
   try {
     for (const source of parents) {
       const destination = view(source)
-      await deps.mounts.mountIdmapped({ source, destination, usernsPath, recursive: false, timeoutMs }, signal)
+      await deps.mounts.mountClone({ source, destination, usernsPath, recursive: false, timeoutMs }, signal)
     }
     use(layers.map((layer) => join(view(dirname(layer)), basename(layer))))
   } finally {

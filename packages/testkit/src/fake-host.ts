@@ -131,14 +131,15 @@ function fakeMounts(world: World): Mounts {
         source,
       })
     },
-    async mountIdmapped({ source, destination, usernsPath }) {
-      world.call('mounts.mountIdmapped', `${source} ${destination}`)
+    async mountClone({ source, destination, usernsPath }) {
+      world.call('mounts.mountClone', `${source} ${destination}`)
       const id = ++world.lastId
-      const options = ['idmapped', usernsPath]
+      const options = usernsPath === undefined ? [] : ['idmapped', usernsPath]
       world.mountTargets.set(destination, {
         ...{ id, parent: 1, root: '/', target: destination, options, propagation: [], type: 'none', source },
       })
     },
+    spread: () => [],
     detach(target) {
       world.call('mounts.detach', target)
       for (const path of [...world.mountTargets.keys()]) if (isBelow(path, target)) world.mountTargets.delete(path)

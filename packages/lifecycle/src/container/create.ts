@@ -22,9 +22,9 @@ import { type Container, containerKey } from '../model/container.ts'
 import { isReady, type Pod } from '../model/pod.ts'
 import { claimPod } from '../pod/run.ts'
 import type { Services } from '../services.ts'
+import { cloneMounts, removeClones } from './cloned-mounts.ts'
 import { watchContainer } from './exit.ts'
 import { gatherInput } from './gather.ts'
-import { mapMounts, unmapMounts } from './idmapped-mounts.ts'
 import { removeContainer, teardownContainer } from './remove.ts'
 
 const log = logger('lifecycle')
@@ -164,7 +164,7 @@ async function buildContainer(services: Services, pod: Pod, container: Container
     const { pid, monitorPid } = await runtimeOf(services, pod).create(
       {
         paths,
-        spec: await mapMounts(services, { paths, pod: input.pod, spec }),
+        spec: await cloneMounts(services, { paths, pod: input.pod, spec }),
         logPath: container.logPath,
         stdin: container.config.stdin,
         stdinOnce: container.config.stdinOnce,
@@ -182,7 +182,7 @@ async function buildContainer(services: Services, pod: Pod, container: Container
     log.info('runtime refused the container', { containerId: container.id, error: err })
     return { ...container, made, state: { kind: 'created', pid: 0, monitorPid: 0, failure: err.message } }
   } finally {
-    await unmapMounts(services, paths)
+    await removeClones(services, paths)
   }
 }
 

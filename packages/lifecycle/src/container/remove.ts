@@ -8,8 +8,8 @@ import { runtimeOf } from '../handlers.ts'
 import { containerPaths, volumesDirectory } from '../layout.ts'
 import { type Container, isLive } from '../model/container.ts'
 import type { Services } from '../services.ts'
+import { removeClones } from './cloned-mounts.ts'
 import { forgetWatch } from './exit.ts'
-import { unmapMounts } from './idmapped-mounts.ts'
 import { removeImageVolumes } from './image-volumes.ts'
 import { stopLive } from './stop.ts'
 
@@ -38,7 +38,7 @@ async function releaseContainer(services: Services, container: Container): Promi
   if (cleaned !== undefined) await stage(['cleanup', 'after the exit'], () => cleaned)
   await runtimeOf(services, container).delete(paths)
   await failpoint('container.release')
-  await unmapMounts(services, paths)
+  await removeClones(services, paths)
   await stage(['unmount', 'root file system and image volumes'], async () => {
     await services.images.removeRootfs(id)
     await removeImageVolumes(services, id)

@@ -1,39 +1,40 @@
-// Idmapped mounts (mount_setattr(2)): ids change on the way between a file system and who looks at it, no file is touched.
-import { closeSync, constants as fs, mkdirSync, openSync, readFileSync } from 'node:fs'
+// Second mounts of trees (open_tree(2)), idmapped (mount_setattr(2)) or as they are: ids change on the way between a file system and who
+// looks at it, no file is touched.
+import { closeSync, constants as fs, mkdirSync, openSync, readFileSync, realpathSync } from 'node:fs'
 import { constants as os } from 'node:os'
 import { CodedError } from '@coracle/base/errors'
 import { delay } from '@coracle/base/signals'
-import type { IdmapRequest } from './host.ts'
+import type { CloneRequest, SpreadMount } from './host.ts'
+import { O_CLOEXEC, O_PATH, openHow, RESOLVE } from './in-root.ts'
 import { callFailed, errno, libc, offThread, SystemCallError } from './libc.ts'
 import { parseMountInfo } from './mountinfo.ts'
 import { AT, statx } from './statx.ts'
 
 const OPEN_TREE_CLONE = 1
-const O_CLOEXEC = 0o2000000
 const AT_RECURSIVE = 0x8000
 const MOVE_MOUNT_F_EMPTY_PATH = 4
 const MOUNT_ATTR_IDMAP = 0x00100000
 
-export async function mountIdmapped(request: IdmapRequest, signal: AbortSignal): Promise<void> {
+export async function mountClone(request: CloneRequest, signal: AbortSignal): Promise<void> {
   const { source, destination, usernsPath, recursive } = request
   const tree = await cloneTree(request, signal)
   try {
-    const userns = openSync(usernsPath, 'r')
-    try {
-      mapTree(tree, userns, request)
-    } finally {
-      closeSync(userns)
+    if (usernsPath !== undefined) {
+      const userns = openSync(usernsPath, 'r')
+      try {
+        mapTree(tree, userns, request)
+      } finally {
+        closeSync(userns)
+      }
     }
-    makeTarget(tree, destination)
-    if (libc.moveMount(tree, '', AT.fdcwd, destination, MOVE_MOUNT_F_EMPTY_PATH) !== 0)
-      throw callFailed(`mount ${source}${recursive ? ' and all below' : ''} idmapped at ${destination}`)
+    attach(tree, destination, `${source}${recursive ? ' and all below' : ''}`)
   } finally {
     closeSync(tree)
   }
 }
 
 /** The lookup may hang on a dead server: it has a thread of its own, which is then left behind. */
-async function cloneTree({ source, recursive, timeoutMs }: IdmapRequest, signal: AbortSignal): Promise<number> {
+async function cloneTree({ source, recursive, timeoutMs }: CloneRequest, signal: AbortSignal): Promise<number> {
   signal.throwIfAborted()
   const flags = OPEN_TREE_CLONE | O_CLOEXEC | (recursive ? AT_RECURSIVE : 0)
   const opening = offThread.openTree(AT.fdcwd, source, flags)
@@ -58,13 +59,60 @@ async function cloneTree({ source, recursive, timeoutMs }: IdmapRequest, signal:
   return again
 }
 
+function attach(tree: number, destination: string, what: string): void {
+  makeTarget(tree, destination)
+  if (libc.moveMount(tree, '', AT.fdcwd, destination, MOVE_MOUNT_F_EMPTY_PATH) !== 0)
+    throw callFailed(`mount ${what} at ${destination}`)
+}
+
+export function spread(directory: string): readonly SpreadMount[] {
+  const prefix = `${realpathSync(directory)}/`
+  const paths = parseMountInfo(readFileSync('/proc/self/mountinfo', 'utf8'))
+    .filter(({ target }) => target.startsWith(prefix))
+    .map(({ target }) => target.slice(prefix.length))
+  if (paths.length === 0) return []
+  const depth = (path: string) => (path === '.' ? 0 : path.split('/').length)
+  return [...new Set(['.', ...paths])]
+    .sort((a, b) => depth(a) - depth(b))
+    .map((path, i) => {
+      const source = `${directory}.${i}`
+      spreadOne(directory, path, source)
+      return { path, source }
+    })
+}
+
+// The directories on the way belong to whoever has the volume: a link there must not lead elsewhere.
+function spreadOne(directory: string, path: string, destination: string): void {
+  const how = openHow(O_PATH, RESOLVE.beneath | RESOLVE.noSymlinks)
+  const root = openSync(directory, O_PATH)
+  try {
+    const fd = libc.openat2(root, path, how)
+    if (fd < 0) throw callFailed(`open ${directory}/${path}`)
+    try {
+      if (statx('', AT.emptyPath, fd)?.isMountRoot !== true)
+        throw new CodedError('unavailable', `${path} is no longer mounted below the volume: expected it not to change meanwhile`)
+      const tree = libc.openTree(fd, '', OPEN_TREE_CLONE | O_CLOEXEC | AT.emptyPath)
+      if (tree < 0) throw callFailed(`open the mount at ${directory}/${path}`)
+      try {
+        attach(tree, destination, path)
+      } finally {
+        closeSync(tree)
+      }
+    } finally {
+      closeSync(fd)
+    }
+  } finally {
+    closeSync(root)
+  }
+}
+
 function makeTarget(tree: number, destination: string): void {
   const isDirectory = statx('', AT.emptyPath, tree)?.type === fs.S_IFDIR
   if (isDirectory) mkdirSync(destination, { recursive: true, mode: 0o700 })
   else closeSync(openSync(destination, 'a', 0o600))
 }
 
-function mapTree(tree: number, userns: number, { source, recursive }: IdmapRequest): void {
+function mapTree(tree: number, userns: number, { source, recursive }: CloneRequest): void {
   // struct mount_attr: attr_set, attr_clr, propagation, userns_fd, each of 64 bits.
   const attributes = Buffer.alloc(32)
   attributes.writeBigUInt64LE(BigInt(MOUNT_ATTR_IDMAP), 0)

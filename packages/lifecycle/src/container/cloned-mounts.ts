@@ -1,0 +1,102 @@
+// Mounts for which a container's runtime needs help, because ids are to be mapped or it works inside a user namespace. Each gets a source
+// of ours, a clone, for as long as it takes to create the container: its own mounts of it stay.
+import { existsSync, mkdirSync, readdirSync } from 'node:fs'
+import { join, posix } from 'node:path'
+import { failed } from '@coracle/base/errors'
+import { type PodFacts, podMappings, type UserMappings } from '@coracle/container-spec'
+import type { ContainerPaths } from '@coracle/oci-runtime'
+import type { RuntimeSpec, SpecMount } from '@coracle/oci-spec/runtime-spec'
+import type { Services } from '../services.ts'
+
+export interface MountsToClone {
+  readonly paths: ContainerPaths
+  readonly pod: PodFacts
+  readonly spec: RuntimeSpec
+}
+
+const directoryOf = ({ bundle }: ContainerPaths): string => join(bundle, 'clones')
+
+/** The spec with such sources. Undone by `removeClones`, also after a failure. Throws `failed_precondition` naming what cannot be mapped. */
+export async function cloneMounts(services: Services, request: MountsToClone): Promise<RuntimeSpec> {
+  const { paths, spec } = request
+  const mounts: SpecMount[] = []
+  for (const [index, mount] of spec.mounts.entries()) {
+    if (!needsClone(mount, request.pod)) {
+      mounts.push(mount)
+      continue
+    }
+    const { uidMappings: uids, gidMappings: gids, ...plain } = mount
+    const mappings = uids === undefined || gids === undefined ? undefined : { uids, gids }
+    const source = join(directoryOf(paths), String(index))
+    try {
+      await cloneOne(services, request, { mount, destination: source, mappings })
+      mounts.push(...(mount.options.includes('rbind') ? spreadOut(services, { ...plain, source }) : [{ ...plain, source }]))
+    } catch (err) {
+      throw failed(`mount ${mount.source} at ${mount.destination}`, err)
+    }
+  }
+  return { ...spec, mounts }
+}
+
+/**
+ * What is to be mapped. In a user namespace also volumes: crun 1.8 leaves out what is mounted below them there. And the host's /sys: there
+ * runc cannot bind it without what is mounted below (mount_namespaces(7)).
+ */
+const needsClone = ({ type, options, destination, uidMappings }: SpecMount, pod: PodFacts): boolean =>
+  uidMappings !== undefined ||
+  (pod.usernsPath !== undefined && type === 'bind' && (options.includes('rbind') || destination === '/sys'))
+
+interface OneMount {
+  readonly mount: SpecMount
+  readonly destination: string
+  readonly mappings: UserMappings | undefined
+}
+
+async function cloneOne(services: Services, { paths, pod }: MountsToClone, one: OneMount): Promise<void> {
+  const { mount, destination, mappings } = one
+  const { namespaces, mounts } = services.host
+  mkdirSync(directoryOf(paths), { recursive: true, mode: 0o700 })
+  const clone = (userns: { readonly usernsPath?: string }) => {
+    const { source, options } = mount
+    const recursive = options.includes('rbind')
+    const timeoutMs = services.settings.probeTimeoutMs
+    return mounts.mountClone({ source, destination, recursive, timeoutMs, ...userns }, services.shutdown)
+  }
+  if (mappings === undefined) return clone({})
+  if (pod.usernsPath !== undefined && JSON.stringify(mappings) === JSON.stringify(podMappings(pod.config)))
+    return clone({ usernsPath: pod.usernsPath })
+  const directory = `${destination}.ns`
+  namespaces.pin({ directory, kinds: [], userMappings: mappings })
+  try {
+    await clone({ usernsPath: join(directory, 'user') })
+  } finally {
+    // The mount keeps the mapping.
+    await namespaces.unpin(directory)
+  }
+}
+
+/** A mount for each that lies below the source. `ro` is for the first alone, as the kernel has it; `rro` for all. */
+function spreadOut(services: Services, mount: SpecMount): readonly SpecMount[] {
+  const all = services.host.mounts.spread(mount.source)
+  if (all.length === 0) return [mount]
+  const options = mount.options.map((option) => (option === 'rbind' ? 'bind' : option))
+  return all.map(({ path, source }) => ({
+    ...mount,
+    source,
+    destination: posix.join(mount.destination, path),
+    options: path === '.' ? options : options.filter((option) => option !== 'ro'),
+  }))
+}
+
+/** Also what a crash left. Absent: succeeds. */
+export async function removeClones(services: Services, paths: ContainerPaths): Promise<void> {
+  const directory = directoryOf(paths)
+  if (!existsSync(directory)) return
+  for (const name of readdirSync(directory)) {
+    const path = join(directory, name)
+    // A pin is below a directory.
+    if (name.endsWith('.ns')) await services.host.namespaces.unpin(path)
+    else services.host.mounts.detach(path)
+  }
+  await services.host.paths.removeTree(directory)
+}
