@@ -5,7 +5,7 @@ import type { Credentials } from '../images.ts'
 import { parseChallenges } from './challenge.ts'
 import type { Exchange } from './client.ts'
 import { type Endpoint, isInsecure, type RegistriesConfig } from './endpoints.ts'
-import { failureOf, RegistryError } from './errors.ts'
+import { errorText, failureOf, RegistryError } from './errors.ts'
 import { type HttpClient, type HttpResponse, readBody } from './http.ts'
 import type { Secrets } from './secrets.ts'
 
@@ -46,6 +46,10 @@ export async function answerChallenge(deps: AuthDeps, request: AuthRequest): Pro
   const pair = basicPair(credentials)
   return pair === undefined ? undefined : { authorization: `Basic ${pair}` }
 }
+
+/** Why there are no credentials for a host that wants some, where some are configured. */
+export const lackOf = ({ credentialsProblem }: Endpoint, status: number): string =>
+  (status === 401 || status === 403) && credentialsProblem !== undefined ? ` (${credentialsProblem})` : ''
 
 /** base64 of `user:password`. */
 export function basicPair(credentials: Credentials | undefined): string | undefined {
@@ -115,11 +119,9 @@ async function exchange(
   if (form !== undefined && (status === 404 || status === 405)) return undefined
   if (status !== 200) {
     const failure = status === 400 ? 'unauthorized' : failureOf(status)
-    throw new RegistryError(
-      failure,
-      `token service ${realm.host} answers ${status}: ${deps.secrets.redact(body.toString('utf8', 0, 1024))}`,
-      { status },
-    )
+    const detail = deps.secrets.redact(errorText(body))
+    const text = `token service ${realm.host} answers ${status}${detail === '' ? '' : `: ${detail}`}`
+    throw new RegistryError(failure, text + lackOf(request.endpoint, status), { status, host: realm.host })
   }
   return tokenOf(deps, realm, body)
 }

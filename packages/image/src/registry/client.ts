@@ -3,9 +3,9 @@ import { monotonicMs } from '@coracle/base/clock'
 import { delay } from '@coracle/base/signals'
 import { noteFailedPart, stage } from '@coracle/base/stages'
 import type { Credentials } from '../images.ts'
-import { type AuthDeps, answerChallenge, basicPair } from './auth.ts'
+import { type AuthDeps, answerChallenge, basicPair, lackOf } from './auth.ts'
 import type { Endpoint, RegistriesConfig } from './endpoints.ts'
-import { allFailed, failureOf, RegistryError } from './errors.ts'
+import { allFailed, errorText, failureOf, RegistryError } from './errors.ts'
 import { createHttpClient, type HttpResponse, readBody } from './http.ts'
 import type { ProxySettings } from './proxy.ts'
 import { jittered, pauseMs, retryAfterMs, triesFor } from './retry.ts'
@@ -183,8 +183,7 @@ export function createRegistryClient(source: RegistrySource, parts: ClientParts 
     const limits = { host: endpoint.host, maxBytes: maxErrorBytes, stallMs: source.stallTimeoutMs }
     const body = await readBody(response, limits).catch(() => Buffer.alloc(0))
     const detail = errorText(body)
-    const problem = status === 401 && endpoint.credentialsProblem !== undefined ? ` (${endpoint.credentialsProblem})` : ''
-    const text = `${endpoint.host} answers ${status}${detail === '' ? '' : `: ${secrets.redact(detail)}`}${problem}`
+    const text = `${endpoint.host} answers ${status}${detail === '' ? '' : `: ${secrets.redact(detail)}`}${lackOf(endpoint, status)}`
     return new RegistryError(failureOf(status), text, { status, host: endpoint.host })
   }
 
@@ -255,15 +254,3 @@ const isReset = (err: unknown): boolean =>
 // The operator allows plain HTTP there: it counts only when nothing that speaks TLS answers.
 const isTlsTrouble = (err: RegistryError | undefined): boolean =>
   err !== undefined && err.status === undefined && (err.failure === 'tls' || err.failure === 'unavailable')
-
-// {"errors":[{"code":"DENIED","message":"…"}]} as the distribution specification has it, else the text itself.
-function errorText(body: Buffer): string {
-  const text = body.toString('utf8').trim()
-  try {
-    const errors = (JSON.parse(text) as { errors?: { code?: unknown; message?: unknown }[] }).errors
-    if (Array.isArray(errors)) return errors.map((error) => `${error?.code ?? ''} ${error?.message ?? ''}`.trim()).join(', ')
-  } catch {
-    // No JSON: shown as it is.
-  }
-  return text
-}

@@ -98,3 +98,15 @@ export function failureOf(status: number): RegistryFailure {
   if (status === 429) return 'rate_limited'
   return status >= 500 ? 'unavailable' : 'protocol'
 }
+
+/** The words of a refusal: {"errors":[{"code":"DENIED","message":"…"}]} as the distribution specification has it, else the text itself. */
+export function errorText(body: Buffer): string {
+  const text = body.toString('utf8').trim()
+  try {
+    const errors = (JSON.parse(text) as { errors?: { code?: unknown; message?: unknown }[] }).errors
+    if (Array.isArray(errors)) return errors.map((error) => `${error?.code ?? ''} ${error?.message ?? ''}`.trim()).join(', ')
+  } catch {
+    // No JSON: shown as it is.
+  }
+  return text
+}

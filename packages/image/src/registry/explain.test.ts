@@ -126,12 +126,15 @@ describe('explainPull()', () => {
         ['used', 'tags and digests'],
       ],
     )
-    write(
-      'hosts/q.io/hosts.toml',
-      `server = "${url}"\n[host."${url}/v2/"]\ncapabilities = ["pull", "resolve"]\noverride_path = true\n`,
-    )
+    assert.ok(registry.requests.some(({ url: asked }) => asked.endsWith('?ns=r.io')))
+    await using second = await startFaultRegistry()
+    second.addImage('app', '1', [{ tar: Buffer.alloc(1024) }])
+    write('hosts/q.io/hosts.toml', `server = "${second.url}"\n[host."${url}"]`)
     const [twice] = await explained('q.io/app:1')
-    assert.ok((twice?.endpoints.length ?? 0) >= 1)
+    assert.deepEqual(
+      twice?.endpoints.map(({ verdict }) => verdict),
+      ['used', 'reserve'],
+    )
   })
 
   test('offline nobody is asked', async () => {
