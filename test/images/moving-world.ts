@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { run } from '@coracle/testkit/program'
+import { startRegistry } from '@coracle/testkit/registry'
 import { openRegistry } from '../cri/suite.ts'
 
 export const coraclePath = fileURLToPath(new URL('../../bin/coracle', import.meta.url))
@@ -16,6 +17,9 @@ export class MovingWorld implements AsyncDisposable {
   readonly images: Awaited<ReturnType<typeof openRegistry>>['images']
   readonly #registry: AsyncDisposable
 
+  /** Whose store `coracle` works on; without one only commands that need none. */
+  socket: string | undefined
+
   private constructor(directory: string, opened: Awaited<ReturnType<typeof openRegistry>>) {
     this.directory = directory
     this.host = opened.registry.host
@@ -25,6 +29,13 @@ export class MovingWorld implements AsyncDisposable {
 
   static async open(): Promise<MovingWorld> {
     return new MovingWorld(await mkdtemp(join(tmpdir(), 'coracle-moving-')), await openRegistry())
+  }
+
+  /** With a registry of its own, which is empty but for the test images. */
+  static async openAlone(): Promise<MovingWorld> {
+    const registry = await startRegistry()
+    const world = await MovingWorld.open()
+    return new MovingWorld(world.directory, { registry, images: world.images })
   }
 
   path(name: string): string {
@@ -39,14 +50,18 @@ export class MovingWorld implements AsyncDisposable {
   }
 
   coracle(...args: readonly string[]): Promise<string> {
-    return this.ok(coraclePath, ...args)
+    return this.ok(coraclePath, ...this.#endpoint(), ...args)
   }
 
   /** Standard error of a command that must fail. */
   async fails(...args: readonly string[]): Promise<string> {
-    const { exitCode, stdout, stderr } = await run([coraclePath, ...args], 120_000)
+    const { exitCode, stdout, stderr } = await run([coraclePath, ...this.#endpoint(), ...args], 120_000)
     assert.notEqual(exitCode, 0, `${args.join(' ')} succeeded: ${stdout}`)
     return stderr.trim()
+  }
+
+  #endpoint(): string[] {
+    return this.socket === undefined ? [] : ['-r', `unix://${this.socket}`]
   }
 
   skopeo(...args: readonly string[]): Promise<string> {

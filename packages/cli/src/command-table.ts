@@ -63,6 +63,21 @@ export const commandTable: { readonly [name: string]: CommandEntry } = {
   images: { group: 'Images', summary: 'List images', aliases: ['image', 'img'], load: () => import('./commands/images.ts') },
   inspecti: { group: 'Images', summary: 'Show everything about images', load: () => import('./commands/inspecti.ts') },
   rmi: { group: 'Images', summary: 'Remove images', load: () => import('./commands/rmi.ts') },
+  save: { group: 'Images', summary: 'Write images of the store to an archive', load: () => import('./commands/save.ts') },
+  load: { group: 'Images', summary: 'Read images from an archive into the store', load: () => import('./commands/load.ts') },
+  import: {
+    group: 'Images',
+    summary: 'Make an image of a tar archive of a root file system',
+    load: () => import('./commands/import.ts'),
+  },
+  push: { group: 'Images', summary: 'Push an image of the store to a registry', load: () => import('./commands/push.ts') },
+  tag: { group: 'Images', summary: 'Give an image of the store more names', load: () => import('./commands/tag.ts') },
+  untag: {
+    group: 'Images',
+    summary: 'Take names of images away, and keep the images',
+    load: () => import('./commands/untag.ts'),
+  },
+  history: { group: 'Images', summary: 'Show how an image was made', load: () => import('./commands/history.ts') },
   copy: {
     group: 'Images',
     summary: 'Copy an image between registries, directories, archives and the store',

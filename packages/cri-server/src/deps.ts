@@ -1,6 +1,6 @@
 import type { StageHistory } from '@coracle/base/stage-history'
 import type { Host } from '@coracle/host'
-import type { Images, PullProgress } from '@coracle/image'
+import type { Images, ImageTransfers, PullProgress } from '@coracle/image'
 import type { Events, Services, StatsReader } from '@coracle/lifecycle'
 import type { RuntimeFeatures } from '@coracle/oci-runtime'
 import type { Streaming } from '@coracle/streaming'
@@ -11,6 +11,7 @@ export interface RouteDeps {
   readonly stats: StatsReader
   readonly events: Events
   readonly images: Images
+  readonly transfers: ImageTransfers
   readonly host: Pick<Host, 'paths'>
   readonly name: string
   readonly version: string

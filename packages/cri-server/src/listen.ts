@@ -6,6 +6,7 @@ import { CodedError } from '@coracle/base/errors'
 import { logger } from '@coracle/base/log'
 import { ImageService, RuntimeService } from '@coracle/cri-api'
 import { Isolation } from '@coracle/cri-api/isolation'
+import { Moving } from '@coracle/cri-api/moving'
 import { Progress } from '@coracle/cri-api/progress'
 import { Pulls } from '@coracle/cri-api/pulls'
 import { Registry } from '@coracle/cri-api/registry'
@@ -15,6 +16,7 @@ import { Server, ServerCredentials } from '@grpc/grpc-js'
 import { createCadvisorServer } from './cadvisor.ts'
 import type { RouteDeps } from './deps.ts'
 import { isolationRoutes } from './isolation.ts'
+import { movingRoutes } from './moving.ts'
 import { progressRoutes } from './progress.ts'
 import { pullsRoutes } from './pulls.ts'
 import { registryRoutes } from './registry.ts'
@@ -113,6 +115,7 @@ function createGrpcServer(deps: RouteDeps, closing: AbortSignal): Server {
     grpcService(Store, storeRoutes(deps)),
     grpcService(Registry, registryRoutes(deps)),
     grpcService(Pulls, pullsRoutes(deps, closing)),
+    grpcService(Moving, movingRoutes(deps)),
   ]) {
     server.addService(definition, implementation)
   }

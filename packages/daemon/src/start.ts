@@ -120,7 +120,8 @@ export async function startDaemon(options: StartOptions): Promise<Daemon> {
   const streaming = made.use(await createStreaming(config.streaming, streamTarget(services)))
   const events = createEvents(services)
   made.use(await observe(config, { services, images, processes: host.processes, events, version: options.version }))
-  const server = await listen(socketOptions(config), routeDeps(options, { services, runtimes, streaming, history, events }))
+  const parts = { services, transfers: images.transfers, runtimes, streaming, history, events }
+  const server = await listen(socketOptions(config), routeDeps(options, parts))
   log.info('ready', {
     version: options.version,
     pods: pods.size,
@@ -217,7 +218,7 @@ const socketOptions = ({ socket, servesCadvisor }: Config) => ({ path: socket, s
 
 function routeDeps(
   { config, version, describe }: StartOptions,
-  parts: Pick<RouteDeps, 'services' | 'streaming' | 'history' | 'events'> & { readonly runtimes: RuntimeTable },
+  parts: Pick<RouteDeps, 'services' | 'transfers' | 'streaming' | 'history' | 'events'> & { readonly runtimes: RuntimeTable },
 ): RouteDeps {
   const { runtimes, ...given } = parts
   const { services } = given

@@ -16,6 +16,8 @@ import { RootfsStore } from './rootfs.ts'
 import { damageOf, type ImageName, type StoredImage } from './store/index.ts'
 import { openSession } from './store/session.ts'
 import { openStore, type Store } from './store/store.ts'
+import { createTransfers } from './transfers/create-transfers.ts'
+import type { ImageTransfers } from './transfers/image-transfers.ts'
 import { createUnpackPool } from './unpack/pool.ts'
 import { createContainerUsage, imageUsage } from './usage.ts'
 
@@ -23,6 +25,7 @@ const workerIdleMs = 3000
 
 /** Images with what a reload can change. */
 export interface ReloadableImages extends Images {
+  readonly transfers: ImageTransfers
   /** Returns what is wrong with the files that it names: broken ones stay without effect. */
   setRegistries(registries: RegistriesConfig): readonly string[]
   /** Unpack workers that run, and the layers they are busy with. */
@@ -59,10 +62,18 @@ export async function createImages(options: ImagesOptions, deps: ImagesDeps): Pr
   const findNamed = (name: string) => findImage(store.index, name, candidates)
   const session = openSession(store.layout.session, deps.processes.bootId())
   const soundness = new Soundness(store, { processes: deps.processes, cacheDirectory: store.layout.cache }, session)
+  const transfers = createTransfers({
+    ...{ store, settings, processes: deps.processes },
+    install: (request, signal) => puller.install(request, signal),
+    admit: async () => {},
+    findImage: findNamed,
+    findName: (name) => findName(store.index, name, candidates),
+  })
   const closing = new AbortController()
   setMaxListeners(0, closing.signal)
 
   return {
+    transfers,
     async pull(request, signal) {
       const id = await puller.pull(request, AbortSignal.any([signal, closing.signal]))
       const image = store.index.image(id)
@@ -116,6 +127,7 @@ export async function createImages(options: ImagesOptions, deps: ImagesDeps): Pr
     async close() {
       if (closing.signal.aborted) return
       closing.abort(new CodedError('unavailable', 'the image store is being closed'))
+      await transfers[Symbol.asyncDispose]()
       await pool.close()
       await Promise.all([store.trash.close(), store.containersTrash.close()])
       session.end()

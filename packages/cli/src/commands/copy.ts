@@ -15,6 +15,7 @@ export const command = defineCommand({
   options: {
     all: { kind: 'flag', short: 'a', help: 'an index with all its images, not only the one for a platform' },
     platform: { kind: 'string', value: 'OS/ARCH', help: 'the image of an index to copy (default: this machine’s)' },
+    'preserve-digests': { kind: 'flag', help: 'fail rather than compress layers of the store anew' },
     quiet: { kind: 'flag', short: 'q', help: 'say nothing on the way' },
     ...sourceOptions,
     ...destinationOptions,
@@ -28,13 +29,16 @@ export const command = defineCommand({
   async run(context, options, [from = '', to = '']) {
     const signal = context.interruption()
     const [source, destination] = [parseLocation(from), parseLocation(to)]
-    await using reading = await openFrom(context, source, {
-      access: accessOf('src-creds', options['src-creds'], options['src-plain-http']),
-      signal,
-    })
     await using writing = await openTo(context, destination, {
       access: accessOf('dest-creds', options['dest-creds'], options['dest-plain-http']),
       signal,
+      transport: source.kind,
+    })
+    await using reading = await openFrom(context, source, {
+      access: accessOf('src-creds', options['src-creds'], options['src-plain-http']),
+      signal,
+      to: { location: destination, destination: writing },
+      preserveDigests: options['preserve-digests'],
     })
     const { digest } = await copyImage(
       {

@@ -1,5 +1,4 @@
 // Locations of a command line, opened: registries, directories and archives by this process, the store through the daemon.
-import { CodedError } from '@coracle/base/errors'
 import {
   type ImageDestination,
   type ImageSource,
@@ -9,15 +8,46 @@ import {
   type RegistryAccess,
 } from '@coracle/image/moving'
 import type { Context } from '../context.ts'
+import { openStoreDestination } from './store-destination.ts'
+import { openStoreSource, type StoreSource } from './store-source.ts'
 
 export type Opening = { readonly access: RegistryAccess; readonly signal: AbortSignal }
 
-export async function openFrom(_context: Context, location: Location, { access, signal }: Opening): Promise<ImageSource> {
-  if (location.kind === 'store') throw new CodedError('unimplemented', 'copying from the store')
-  return openSource(location, access, signal)
+export type FromRequest = Opening & {
+  /** Where it goes: layers that are there already need not be made. */
+  readonly to: { readonly location: Location; readonly destination: ImageDestination }
+  readonly preserveDigests: boolean
 }
 
-export async function openTo(_context: Context, location: Location, { access }: Opening): Promise<ImageDestination> {
-  if (location.kind === 'store') throw new CodedError('unimplemented', 'copying to the store')
+export async function openFrom(context: Context, location: Location, request: FromRequest): Promise<ImageSource> {
+  const { access, signal, to, preserveDigests } = request
+  if (location.kind !== 'store') return openSource(location, access, signal)
+  const source = await openStoreSource(
+    context,
+    {
+      name: location.name,
+      destination: to.destination,
+      preserveDigests,
+      // Such archives hold plain layers anyway.
+      ...(to.location.kind === 'docker-archive' ? { compressor: 'none' as const } : {}),
+    },
+    signal,
+  )
+  if (to.location.kind !== 'docker-archive') tellChange(context, source)
+  return source
+}
+
+/** Layers that are compressed anew have other digests: that is not kept quiet. */
+export function tellChange(context: Context, { isChanged, image }: StoreSource): void {
+  if (isChanged)
+    context.err.line(`layers are compressed anew: image id ${image.id} stays, manifest ${image.manifestDigest} becomes another`)
+}
+
+export async function openTo(
+  context: Context,
+  location: Location,
+  { access, signal, transport }: Opening & { readonly transport: string },
+): Promise<ImageDestination> {
+  if (location.kind === 'store') return openStoreDestination(context, { names: [location.name], transport }, signal)
   return openDestination(location, access)
 }

@@ -1,11 +1,12 @@
 // `inspect --remote`.
-import { type Location, parseLocation } from '@coracle/image/moving'
+import { type OuterLocation, openSource, parseLocation } from '@coracle/image/moving'
 import { hostPlatform, parsePlatform } from '@coracle/oci-spec/platform'
+import { parseReference } from '@coracle/oci-spec/reference'
 import type { Context } from '../context.ts'
 import { printStructured } from '../print/structured.ts'
 import { renderTemplate } from '../print/template.ts'
+import { UsageError } from '../usage-error.ts'
 import { inspectRemote } from './inspect-remote.ts'
-import { openFrom } from './open.ts'
 import { accessOf } from './registry-options.ts'
 
 type RemoteOptions = {
@@ -23,7 +24,7 @@ export async function printRemote(context: Context, options: RemoteOptions, name
   const access = accessOf('creds', options.creds, options['plain-http'])
   const found = []
   for (const name of names) {
-    await using source = await openFrom(context, remoteLocation(name), { access, signal })
+    await using source = await openSource(remoteLocation(name), access, signal)
     if (options.raw) context.out.write((await source.top(signal)).bytes)
     else found.push(await inspectRemote(source, platform, signal))
   }
@@ -38,8 +39,11 @@ export async function printRemote(context: Context, options: RemoteOptions, name
   }
 }
 
-/** Here a plain name is one of a registry: what is in the store needs no --remote. */
-function remoteLocation(name: string): Location {
+/** Here a plain name is one of a registry: `inspecti` shows what is in the store. */
+function remoteLocation(name: string): OuterLocation {
   const location = parseLocation(name)
-  return location.kind === 'store' && !name.startsWith('store:') ? parseLocation(`docker://${name}`) : location
+  if (location.kind !== 'store') return location
+  if (name.startsWith('store:'))
+    throw new UsageError('inspect --remote is for images elsewhere; coracle inspecti shows those of the store')
+  return { kind: 'docker', reference: parseReference(name) }
 }

@@ -58,3 +58,9 @@ export async function peek(content: AsyncIterable<Buffer>): Promise<[Buffer, Asy
   }
   return [start, all()]
 }
+
+/** The compression that the first bytes tell, and all bytes again. */
+export async function sniffStream(content: AsyncIterable<Buffer>): Promise<[Compressor, AsyncGenerator<Buffer>]> {
+  const [start, all] = await peek(content)
+  return [sniff(start), all]
+}

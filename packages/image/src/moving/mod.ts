@@ -1,6 +1,6 @@
 // The door for copying images between registries, directories and archives. Needs no store and no daemon.
 export { type ArchiveFiles, archiveFiles } from './archive-files.ts'
-export { type Compressor, compressed, decompressed } from './compression.ts'
+export { type Compressor, compressed, decompressed, sniffStream } from './compression.ts'
 export { type Copied, type CopyOptions, copyImage, forPlatform, readBlob, verified } from './copy.ts'
 export { type ArchivedImage, archivedImages, dockerArchiveSource } from './docker-archive.ts'
 export { DockerArchive } from './docker-archive-writer.ts'

@@ -1,0 +1,70 @@
+// Images of the store into one archive or directory.
+import { copyImage, DockerArchive, type ImageDestination, OciArchive, openDestination, repoTag } from '@coracle/image/moving'
+import type { Context } from '../context.ts'
+import { UsageError } from '../usage-error.ts'
+import { tellChange } from './open.ts'
+import { openStoreSource } from './store-source.ts'
+import { tellBlobs } from './tell-blobs.ts'
+
+export const saveFormats = ['docker-archive', 'oci-archive', 'oci-dir', 'dir'] as const
+
+export type SaveRequest = {
+  readonly images: readonly string[]
+  readonly format: (typeof saveFormats)[number]
+  /** `-`: standard output. */
+  readonly output: string
+  readonly quiet: boolean
+  readonly preserveDigests: boolean
+}
+
+type Target = AsyncDisposable & {
+  image(name: string, tags: readonly string[]): Promise<ImageDestination>
+  commit(signal: AbortSignal): Promise<void>
+}
+
+export async function saveImages(context: Context, request: SaveRequest): Promise<void> {
+  const signal = context.interruption()
+  if (request.format === 'dir' && request.images.length > 1) throw new UsageError('the format dir holds one image')
+  await using target = await openTarget(request)
+  for (const name of request.images) {
+    const refName = /^(sha256:)?[0-9a-f]{12,64}$/.test(name) ? [] : [name]
+    await using destination = await target.image(name, refName)
+    await using source = await openStoreSource(
+      context,
+      {
+        name,
+        destination,
+        preserveDigests: request.preserveDigests,
+        ...(request.format === 'docker-archive' ? { compressor: 'none' as const } : {}),
+      },
+      signal,
+    )
+    if (request.format !== 'docker-archive') tellChange(context, source)
+    await copyImage({ source, destination, onBlob: tellBlobs(context.err, request.quiet) }, signal)
+  }
+  await target.commit(signal)
+}
+
+async function openTarget({ format, output }: SaveRequest): Promise<Target> {
+  if (format === 'docker-archive') {
+    const archive = await DockerArchive.open(output)
+    return withImages(archive, async (name, tags) => archive.image(name, tags.map(repoTag)))
+  }
+  if (format === 'oci-archive') {
+    const archive = await OciArchive.open(output)
+    return withImages(archive, async (name, tags) => archive.image(name, tags[0]))
+  }
+  if (output === '-') throw new UsageError(`the format ${format} needs a directory: --output`)
+  const kind = format === 'oci-dir' ? 'oci' : 'dir'
+  const nothing = { commit: async () => {}, [Symbol.asyncDispose]: async () => {} }
+  return withImages(nothing, async (_name, tags) => {
+    const named = kind === 'oci' && tags[0] !== undefined ? { name: tags[0] } : {}
+    return openDestination({ kind, path: output, ...named }, {})
+  })
+}
+
+const withImages = (archive: Omit<Target, 'image'>, image: Target['image']): Target => ({
+  image,
+  commit: (signal) => archive.commit(signal),
+  [Symbol.asyncDispose]: () => archive[Symbol.asyncDispose](),
+})
