@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { failpoint } from '@coracle/base/failpoint'
 import { logger } from '@coracle/base/log'
 import type { RootfsStore } from './rootfs.ts'
+import { pruneDownloads } from './store/downloads.ts'
 import type { Layer, LayerKey } from './store/index.ts'
 import { partsOf } from './store/layout.ts'
 import type { Store } from './store/store.ts'
@@ -64,6 +65,7 @@ export async function sweep(store: Store, rootfs: RootfsStore): Promise<void> {
   const own = new Set([...index.layers()].filter(({ origin }) => origin === undefined).map(({ number }) => number))
   for (const number of rootfs.inUse().numbers) if (!own.has(number)) store.retired.add(number)
   for (const path of orphans(store, rootfs)) await trash.take(path)
+  pruneDownloads(layout.downloads)
   await collectLayers(store, rootfs)
   trash.emptySoon()
   store.containersTrash.emptySoon()

@@ -42,6 +42,7 @@ export async function createImages(options: ImagesOptions, deps: ImagesDeps): Pr
   const pool = createUnpackPool({
     processes: deps.processes,
     stagingDirectory: store.layout.staging,
+    downloadsDirectory: store.layout.downloads,
     cacheDirectory: store.layout.cache,
     maxWorkers: settings.unpackWorkers,
     idleMs: workerIdleMs,

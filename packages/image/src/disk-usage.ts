@@ -98,6 +98,7 @@ function partsOf({ store, rootfs }: DiskUsageDeps): readonly Omit<PartUsage, key
   const files = readdirSync(layout.root, { withFileTypes: true }).filter((entry) => !entry.isDirectory())
   return [
     ...staging.map((path) => ({ kind: 'partial' as const, path })),
+    { kind: 'partial', path: layout.downloads },
     ...orphaned.filter((path) => !path.startsWith(`${layout.trees}/`)).map((path) => ({ kind: 'orphan' as const, path })),
     ...layout.trashes.map((path) => ({ kind: 'trash' as const, path })),
     { kind: 'records', path: layout.trees },

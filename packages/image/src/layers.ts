@@ -13,6 +13,7 @@ import type { Descriptor } from '@coracle/oci-spec/image'
 import type { LayerProgress } from './images.ts'
 import type { Settings } from './options.ts'
 import type { RegistrySource } from './registry/client.ts'
+import { pruneDownloads } from './store/downloads.ts'
 import { isSound, type LayerKey } from './store/index.ts'
 import { partsOf } from './store/layout.ts'
 import { reserveStaging, type Store } from './store/store.ts'
@@ -113,6 +114,7 @@ export class Layers {
         blob: request.blob,
         diffId: request.diffId,
         limits: settings.limits,
+        download: { connections: settings.connectionsPerLayer, keptAfterMs: settings.keptAfterMs },
         keepBlob: settings.keepBlobs,
         gunzip: 'fastest',
       },
@@ -137,6 +139,7 @@ export class Layers {
       await publishLayer(store, path, { key: request.diffId, blob: request.blob, layer })
     } catch (err) {
       void handle.settled
+        .then(() => pruneDownloads(store.layout.downloads))
         .then(() =>
           Promise.all([path, recordName(path), skeletonName(path), blobName(path)].map((left) => store.trash.take(left))),
         )

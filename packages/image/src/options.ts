@@ -14,6 +14,10 @@ export interface ImagesOptions {
   readonly maxDownloadsPerImage?: number
   /** Default 16. */
   readonly maxDownloads?: number
+  /** For one large layer, when one connection is slow. Default 4. */
+  readonly connectionsPerLayer?: number
+  /** An interrupted download is kept for the next try when it has lasted this long. Default 3000. */
+  readonly keptAfterMs?: number
   /** Processes that unpack. Default: as many as there are cores, at most 4. */
   readonly unpackWorkers?: number
   /** A pull ends on its own when nothing comes for this long. Default 60000. */
@@ -43,6 +47,8 @@ export function withDefaults(options: ImagesOptions, cores: number): Settings {
     registries: {},
     maxDownloadsPerImage: 3,
     maxDownloads: 16,
+    connectionsPerLayer: 4,
+    keptAfterMs: 3000,
     unpackWorkers: Math.min(4, Math.max(1, cores)),
     stallTimeoutMs: 60_000,
     retryBaseMs: 500,

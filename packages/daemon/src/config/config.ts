@@ -52,6 +52,7 @@ export interface Config {
   readonly images: {
     readonly maxDownloads: number
     readonly maxDownloadsPerImage: number
+    readonly connectionsPerLayer: number
     readonly stallTimeoutMs: number
     readonly pinned: readonly string[]
     readonly keepBlobs: boolean
@@ -111,6 +112,7 @@ export function toConfig(settings: Settings, exists: (path: string) => boolean):
     images: {
       maxDownloads: get('images.max_downloads'),
       maxDownloadsPerImage: get('images.max_downloads_per_image'),
+      connectionsPerLayer: get('images.connections_per_layer'),
       stallTimeoutMs: get<number>('images.stall_timeout_s') * 1000,
       pinned: get('images.pinned'),
       keepBlobs: get('images.keep_blobs'),

@@ -227,6 +227,13 @@ export const keys: readonly Key[] = [
     doc: 'Layers of one image downloaded at once.',
   },
   {
+    path: 'images.connections_per_layer',
+    type: 'integer',
+    default: 4,
+    check: range(1, 16),
+    doc: 'Connections for one large layer, used when one alone turns out slow and the registry has ranges.',
+  },
+  {
     path: 'images.stall_timeout_s',
     type: 'integer',
     default: 60,

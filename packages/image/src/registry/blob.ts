@@ -11,6 +11,18 @@ export interface DownloadOptions {
   readonly stallMs: number
   readonly retryBaseMs: number
   readonly signal: AbortSignal
+  /** Bytes from here to before there only. Default: all. */
+  readonly from?: number
+  readonly to?: number
+  /** Throws RangeRefused instead of reading what was not asked for. */
+  readonly rangeOnly?: boolean
+}
+
+/** The server sends everything, whatever range is asked for. */
+export class RangeRefused extends RegistryError {
+  constructor(host: string) {
+    super('protocol', `${host} has no ranges`)
+  }
 }
 
 // Fewer bytes than this in a stall period are no progress: one byte every ten seconds would take for ever.
@@ -18,19 +30,20 @@ const progressBytes = 4096
 const resumeBytes = 1024 * 1024
 const maxTries = 5
 
-/** Yields exactly `descriptor.size` bytes, or throws. The consumer's own slowness never counts as the registry's. */
+/** Yields exactly the bytes asked for, or throws. The consumer's own slowness never counts as the registry's. */
 export async function* downloadBlob(
   client: RegistryClient,
   descriptor: Descriptor,
   options: DownloadOptions,
 ): AsyncGenerator<Buffer> {
-  let offset = 0
+  const end = options.to ?? descriptor.size
+  let offset = options.from ?? 0
   let tries = 0
-  let triedAt = 0
-  while (offset < descriptor.size) {
+  let triedAt = offset
+  while (offset < end) {
     let from: Endpoint | undefined
     try {
-      const { response, endpoint, knownBytes } = await openAt(client, descriptor, offset, options.signal)
+      const { response, endpoint, knownBytes } = await openAt(client, descriptor, offset, options)
       const { host } = endpoint
       from = endpoint
       let skip = knownBytes
@@ -41,13 +54,14 @@ export async function* downloadBlob(
         offset += chunk.length
         if (offset > descriptor.size)
           throw new RegistryError('corrupt', `${host} sends more than the ${descriptor.size} bytes of blob ${descriptor.digest}`)
-        yield chunk
+        yield offset > end ? chunk.subarray(0, chunk.length - (offset - end)) : chunk
+        // Of a whole blob the end is waited for: more than it should be is told.
+        if (offset >= end && end < descriptor.size) return
       }
-      if (offset < descriptor.size)
-        throw new RegistryError('unavailable', `${host} ended a blob after ${offset} of ${descriptor.size} bytes`)
+      if (offset < end) throw new RegistryError('unavailable', `${host} ended a blob after ${offset} of ${descriptor.size} bytes`)
     } catch (err) {
       options.signal.throwIfAborted()
-      if (!(err instanceof RegistryError)) throw err
+      if (!(err instanceof RegistryError) || err instanceof RangeRefused) throw err
       // Not one byte of it is believed before the digest of all is right: the next endpoint can go on where this one left off.
       const isElsewhere = from !== undefined && client.distrust(from)
       if (err.failure !== 'unavailable' && !(isElsewhere && err.failure === 'stalled')) throw err
@@ -63,11 +77,11 @@ async function openAt(
   client: RegistryClient,
   descriptor: Descriptor,
   offset: number,
-  signal: AbortSignal,
+  { signal, to = descriptor.size, rangeOnly = false }: DownloadOptions,
 ): Promise<{ response: HttpResponse; endpoint: Endpoint; knownBytes: number }> {
   const { response, endpoint } = await client.get({
     path: `blobs/${descriptor.digest}`,
-    headers: offset === 0 ? {} : { range: `bytes=${offset}-` },
+    headers: offset === 0 && to === descriptor.size ? {} : { range: `bytes=${offset}-${to === descriptor.size ? '' : to - 1}` },
     signal,
   })
   const fail = (why: string): RegistryError => {
@@ -86,6 +100,10 @@ async function openAt(
   const length = response.headers['content-length']
   if (length !== undefined && Number(length) !== descriptor.size)
     throw fail(`sends ${length} instead of ${descriptor.size} bytes`)
+  if (rangeOnly) {
+    response.destroy()
+    throw new RangeRefused(endpoint.host)
+  }
   // It sends everything again: what is known is skipped, and the digest at the end proves that it was the same.
   return { response, endpoint, knownBytes: offset }
 }

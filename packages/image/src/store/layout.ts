@@ -19,6 +19,8 @@ export interface Layout {
   readonly blobs: string
   /** Layers being unpacked. */
   readonly staging: string
+  /** What interrupted downloads left, for the next try. */
+  readonly downloads: string
   /** Writable layers of containers, by key. */
   readonly containers: string
   /** What waits for removal. */
@@ -75,6 +77,7 @@ export function createLayout({ root, state, containersRoot }: Places): Layout {
     skeletons: join(root, 'skeletons'),
     blobs: join(root, 'blobs'),
     staging: join(root, 'staging'),
+    downloads: join(root, 'downloads'),
     containers: join(containersRoot, 'containers'),
     trash: join(root, 'trash'),
     containersTrash: join(containersRoot, 'trash'),
@@ -94,9 +97,21 @@ export function createLayout({ root, state, containersRoot }: Places): Layout {
     // Runtimes go to an idmapped root as the pod's root.
     chmodSync(directory, 0o711)
   }
-  const { layers, trees, skeletons, blobs, staging, containers, trashes, cache, mounts, idmappedLayers } = layout
+  const { layers, trees, skeletons, blobs, staging, downloads, containers, trashes, cache, mounts, idmappedLayers } = layout
   // Unpacked files are as readable as their image made them: nobody but root may reach them.
-  for (const directory of [layers, trees, skeletons, blobs, staging, containers, ...trashes, cache, mounts, idmappedLayers])
+  for (const directory of [
+    layers,
+    trees,
+    skeletons,
+    blobs,
+    staging,
+    downloads,
+    containers,
+    ...trashes,
+    cache,
+    mounts,
+    idmappedLayers,
+  ])
     mkdirSync(directory, { recursive: true, mode: 0o700 })
   return layout
 }

@@ -15,10 +15,21 @@ export interface LayerJob {
   readonly blob: Descriptor
   readonly diffId: DiffId
   readonly limits: ExtractLimits
+  /** How it is downloaded; absent: over one connection. */
+  readonly download?: DownloadSettings
   /** The compressed blob is kept beside the layer. */
   readonly keepBlob?: boolean
   /** How gzip is read: by the fastest way there is, by Node's zlib on this thread, or by its public stream. */
   readonly gunzip: 'fastest' | 'zlib' | 'stream'
+}
+
+export interface DownloadSettings {
+  /** At once for this blob, when one is slow. */
+  readonly connections: number
+  /** When that is judged. Default 1000. */
+  readonly judgedAfterMs?: number
+  /** A download that lasts longer is kept when it is interrupted. Default 3000. */
+  readonly keptAfterMs?: number
 }
 
 export interface UnpackedLayer {
@@ -42,7 +53,12 @@ export const skeletonName = (directory: string): string => `${directory}.skeleto
 export const blobName = (directory: string): string => `${directory}.blob`
 
 export type Command =
-  | { readonly type: 'start'; readonly stagingDirectory: string }
+  | {
+      readonly type: 'start'
+      readonly stagingDirectory: string
+      /** Where interrupted downloads are kept. Absent: they are not. */
+      readonly downloadsDirectory?: string
+    }
   | { readonly type: 'unpack'; readonly id: number; readonly job: LayerJob }
   | { readonly type: 'cancel'; readonly id: number }
 

@@ -8,6 +8,8 @@ import { type Command, fromPlain, type LayerJob, lineReader, type Reply, type Un
 export interface PoolOptions {
   readonly processes: Pick<Processes, 'start'>
   readonly stagingDirectory: string
+  /** Where interrupted downloads are kept. Absent: they are not. */
+  readonly downloadsDirectory?: string
   /** For compiled code of the worker. */
   readonly cacheDirectory: string
   readonly maxWorkers: number
@@ -73,7 +75,8 @@ class UnpackWorker {
       (child) => this.#attach(child),
       (err) => this.#ended(err),
     )
-    this.send({ type: 'start', stagingDirectory: options.stagingDirectory })
+    const { stagingDirectory, downloadsDirectory } = options
+    this.send({ type: 'start', stagingDirectory, ...(downloadsDirectory === undefined ? {} : { downloadsDirectory }) })
   }
 
   send(command: Command): void {

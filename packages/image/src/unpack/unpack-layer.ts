@@ -5,8 +5,6 @@ import { isErrno } from '@coracle/base/errno'
 import { CodedError } from '@coracle/base/errors'
 import type { GzipReader } from '@coracle/host/isal'
 import { algorithmOf, type Digest } from '@coracle/oci-spec/digest'
-import { downloadBlob } from '../registry/blob.ts'
-import type { RegistryClient } from '../registry/client.ts'
 import { RegistryError } from '../registry/errors.ts'
 import type { SkeletonRecorder } from '../skeleton/recorder.ts'
 import { TarReader } from '../tar/reader.ts'
@@ -19,15 +17,14 @@ import type { LayerJob, UnpackedLayer } from './messages.ts'
 
 export interface UnpackRequest {
   readonly job: LayerJob
-  readonly client: RegistryClient
   readonly extractor: Extractor
   /** Hands all that comes on to the extractor. */
   readonly recorder: TreeRecorder
   readonly skeleton: SkeletonRecorder
   /** A file that gets the blob as it is. */
   readonly keptFd?: number
-  /** The blob, where it need not be downloaded. */
-  readonly content?: AsyncIterable<Buffer>
+  /** The blob as it comes, not checked yet. */
+  readonly content: AsyncIterable<Buffer>
   /** Reads gzip faster than zlib, where it is installed. */
   readonly createGzipReader: (() => GzipReader) | undefined
   /** Makes the layer's directory the root of this thread. Called before every piece of file work, as other layers are in turn too. */
@@ -98,10 +95,9 @@ function inflaterFor(compression: 'gzip' | 'zstd', { job, createGzipReader }: Un
 }
 
 async function* hashed(request: UnpackRequest, hash: Hash): AsyncGenerator<Buffer> {
-  const { job, client, signal } = request
+  const { signal } = request
   let bytes = 0
-  const options = { stallMs: job.source.stallTimeoutMs, retryBaseMs: job.source.retryBaseMs, signal }
-  for await (const chunk of request.content ?? downloadBlob(client, job.blob, options)) {
+  for await (const chunk of request.content) {
     signal.throwIfAborted()
     hash.update(chunk)
     bytes += chunk.length

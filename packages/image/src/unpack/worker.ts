@@ -4,33 +4,42 @@
 import { closeSync, constants, openSync, statfsSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { flushCompileCache } from 'node:module'
+import { CodedError, codeOf, explain } from '@coracle/base/errors'
 import { loadIsal } from '@coracle/host/isal'
 import { loadUnpackSyscalls, type UnpackSyscalls } from '@coracle/host/unpack-syscalls'
+import { hexOf } from '@coracle/oci-spec/digest'
 import { createRegistryClient } from '../registry/client.ts'
 import { SkeletonRecorder } from '../skeleton/recorder.ts'
 import { TreeRecorder } from '../tree/recorder.ts'
+import { downloadLayer } from './download.ts'
 import { Extractor } from './extract.ts'
+import { Interrupted } from './interrupted.ts'
 import { blobName, type Command, type LayerJob, lineReader, type Reply, recordName, skeletonName, toPlain } from './messages.ts'
 import { spooledBlob } from './spooled-blob.ts'
 import { unpackLayer } from './unpack-layer.ts'
 
+const defaultKeptAfterMs = 3000
 const sys: UnpackSyscalls = loadUnpackSyscalls()
 const createGzipReader = loadIsal()
 const running = new Map<number, AbortController>()
 const downloaded = new Map<number, number>()
 let stagingFd = -1
+let downloadsFd = -1
 /** Nothing is unpacked before it has resolved. */
 let confined: Promise<void> = Promise.reject(new Error('not started'))
 confined.catch(() => {})
 
+type StartCommand = Extract<Command, { type: 'start' }>
+
 const send = (reply: Reply): void => void process.stdout.write(`${JSON.stringify(reply)}\n`)
 
-async function start(stagingDirectory: string): Promise<void> {
+async function start({ stagingDirectory, downloadsDirectory }: StartCommand): Promise<void> {
   // The first asynchronous call starts the pool's threads.
   await stat(stagingDirectory)
   flushCompileCache()
   process.umask(0)
   stagingFd = openSync(stagingDirectory, 'r')
+  if (downloadsDirectory !== undefined) downloadsFd = openSync(downloadsDirectory, 'r')
   sys.confine(stagingFd)
   send({ type: 'ready' })
 }
@@ -46,22 +55,26 @@ async function unpack(id: number, job: LayerJob, signal: AbortSignal): Promise<v
   const skeleton = new SkeletonRecorder(openSync(skeletonName(job.directory), 'wx', 0o600))
   const keptFd = job.keepBlob ? openSync(blobName(job.directory), 'wx', 0o600) : undefined
   const spooledFd = job.spooled === undefined ? undefined : openSync(job.spooled, constants.O_RDONLY | constants.O_NOFOLLOW)
+  const interrupted = job.spooled === undefined ? interruptedOf(job) : undefined
   try {
     const layer = await unpackLayer({
       job,
-      client,
       extractor,
       recorder,
       skeleton,
       ...(keptFd === undefined ? {} : { keptFd }),
-      ...(spooledFd === undefined ? {} : { content: spooledBlob(spooledFd) }),
+      content: spooledFd === undefined ? downloadLayer({ job, client, interrupted, signal }) : spooledBlob(spooledFd),
       createGzipReader,
       enter: () => sys.enter(fd),
       onDownloaded: (bytes) => downloaded.set(id, bytes),
       signal,
     })
+    interrupted?.remove()
     send({ type: 'done', id, layer })
+  } catch (err) {
+    throw interrupted === undefined ? err : afterInterruption(err, interrupted)
   } finally {
+    interrupted?.close()
     client.close()
     closeSync(fd)
     recorder.abandon()
@@ -71,6 +84,27 @@ async function unpack(id: number, job: LayerJob, signal: AbortSignal): Promise<v
   }
 }
 
+function interruptedOf({ blob, diffId, download }: LayerJob): Interrupted | undefined {
+  if (downloadsFd < 0) return undefined
+  // Of one content no two downloads run at once; a blob may be claimed to be several contents.
+  const name = `${hexOf(blob.digest)}-${hexOf(diffId).slice(0, 16)}`
+  return new Interrupted(
+    { enter: () => sys.enter(downloadsFd), name, afterMs: download?.keptAfterMs ?? defaultKeptAfterMs },
+    blob,
+  )
+}
+
+// What came can be of use only as long as nothing says that it is wrong.
+function afterInterruption(err: unknown, interrupted: Interrupted): unknown {
+  const wasFound = interrupted.isFound
+  const isDoubtful = ['data_loss', 'invalid_argument'].includes(codeOf(err))
+  if (isDoubtful) interrupted.remove()
+  if (!isDoubtful || !wasFound) return err
+  // Nothing that was kept is synced: what was wrong may be our part. No cause: the registry is not to blame yet.
+  const text = `what was kept of an interrupted download does not fit, all is downloaded again: ${explain(err)}`
+  return new CodedError('unavailable', text)
+}
+
 function freeBytes(): number {
   const { bavail, bsize } = statfsSync('/')
   return bavail * bsize
@@ -78,7 +112,7 @@ function freeBytes(): number {
 
 function handle(command: Command): void {
   if (command.type === 'start') {
-    confined = start(command.stagingDirectory)
+    confined = start(command)
     confined.catch(die)
   } else if (command.type === 'cancel') running.get(command.id)?.abort(new DOMException('canceled', 'AbortError'))
   else begin(command.id, command.job)
