@@ -8,6 +8,7 @@ import { oomScoreAdj } from './resources.ts'
 import { rlimits } from './rlimits.ts'
 import { seccompAnnotation } from './seccomp-annotation.ts'
 import { defaultSeccomp } from './seccomp-default.ts'
+import type { SelinuxLabels } from './selinux.ts'
 import type { HostFacts, PodFacts } from './spec-input.ts'
 import { checkMapped, podMappings } from './user-namespace.ts'
 
@@ -23,6 +24,8 @@ export interface InfraInput {
   readonly compiledSeccomp?: boolean
   /** A loaded AppArmor profile. */
   readonly apparmorProfile?: string
+  /** As `SpecInput.selinux`. */
+  readonly selinux?: SelinuxLabels
 }
 
 // No user of the host or of images; what peers' pause containers run as.
@@ -50,6 +53,7 @@ export function infraSpec(input: InfraInput): RuntimeSpec {
       capabilities: noCapabilities,
       rlimits: rlimits(host.nofile),
       noNewPrivileges: true,
+      ...(input.selinux === undefined ? {} : { selinuxLabel: input.selinux.processLabel }),
       ...(input.apparmorProfile === undefined ? {} : { apparmorProfile: input.apparmorProfile }),
       // Its end would end every process of the pod, so it is the last to be chosen when memory runs out.
       oomScoreAdj: host.lowerOomScore ? -998 : oomScoreAdj(undefined, host).value,
@@ -78,6 +82,7 @@ export function infraSpec(input: InfraInput): RuntimeSpec {
       cgroupsPath: cgroupsPath(pod.cgroupParent, input.id, host),
       resources: { devices: [{ allow: false, access: 'rwm' }] },
       ...(host.seccomp ? { seccomp: defaultSeccomp([]) } : {}),
+      ...(input.selinux === undefined ? {} : { mountLabel: input.selinux.mountLabel }),
       maskedPaths: defaultMaskedPaths,
       readonlyPaths: defaultReadonlyPaths,
     },

@@ -22,7 +22,15 @@ export { mergeResources, oomScoreAdj, type ResourceHost, toLinuxResources } from
 export { seccompProfileOf } from './seccomp.ts'
 export { defaultSeccomp } from './seccomp-default.ts'
 export { localhostSeccomp, parseSeccomp, seccompMaxBytes } from './seccomp-file.ts'
-export { podLevel, type SelinuxInput, type SelinuxLabels, type SelinuxPolicy, selinuxLabels } from './selinux.ts'
+export {
+  checkRelabel,
+  podLevel,
+  podLevels,
+  type SelinuxInput,
+  type SelinuxLabels,
+  type SelinuxPolicy,
+  selinuxLabels,
+} from './selinux.ts'
 export { type CreatedSpec, createSpec } from './spec.ts'
 export type { HostFacts, PodFacts, SourceFacts, SpecInput } from './spec-input.ts'
 export { parseSignal, resolveStopSignal, stopSignalEnum, stopSignalWarning } from './stop-signal.ts'

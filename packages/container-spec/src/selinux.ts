@@ -3,6 +3,7 @@
 import { invalid } from '@coracle/base/errors'
 import { quote } from '@coracle/base/ids'
 import type { SELinuxOption } from '@coracle/cri-api'
+import { isWithin } from './paths.ts'
 
 export interface SelinuxLabels {
   readonly processLabel: string
@@ -46,10 +47,12 @@ export function selinuxLabels({ policy, options, privileged, podLevel }: Selinux
   }
 }
 
-/** The two categories of one of the 523,776 pods that a node can tell apart (c0 to c1023, unordered pairs). */
+/** How many pods a node can tell apart: unordered pairs of c0 to c1023. */
+export const podLevels = (1024 * 1023) / 2
+
+/** The two categories of one of them. */
 export function podLevel(index: number): string {
-  const pairs = (1024 * 1023) / 2
-  let rest = ((index % pairs) + pairs) % pairs
+  let rest = ((index % podLevels) + podLevels) % podLevels
   let first = 0
   while (rest >= 1023 - first) rest -= 1023 - first++
   return `s0:c${first},c${first + 1 + rest}`
@@ -64,7 +67,11 @@ const systemTrees = [
   '/etc',
   '/home',
   '/lib',
+  '/lib32',
   '/lib64',
+  '/libx32',
+  '/media',
+  '/mnt',
   '/opt',
   '/proc',
   '/root',
@@ -76,12 +83,17 @@ const systemTrees = [
   '/usr',
   '/var',
   '/var/lib',
+  '/var/lib/containers',
+  '/var/lib/kubelet',
   '/var/log',
   '/var/run',
 ]
 
+// Whole file systems of the kernel, and trees that the system's own programs live in.
+const systemSubtrees = ['/bin', '/boot', '/dev', '/etc', '/lib', '/lib64', '/proc', '/sbin', '/sys', '/usr']
+
 /** Throws `invalid_argument` when a mount with `selinux_relabel` names a directory of the system. `path` clean. */
 export function checkRelabel(where: string, path: string): void {
-  if (systemTrees.includes(path))
+  if (systemTrees.includes(path) || systemSubtrees.some((tree) => isWithin(path, tree)))
     throw invalid(`${where}.selinux_relabel: ${quote(path)} belongs to the system and is not relabelled`)
 }

@@ -3,6 +3,7 @@ import { createHost, type Finding, preflight } from '@coracle/host'
 import { openCdi } from './cdi/cdi-directories.ts'
 import type { Config } from './config/config.ts'
 import { apparmorFinding } from './lsm/apparmor.ts'
+import { selinuxFinding } from './lsm/selinux.ts'
 
 /** All that must be right before pods can run here, with the command that mends what is not. */
 export function examine(config: Config, signal: AbortSignal): Promise<readonly Finding[]> {
@@ -21,6 +22,7 @@ export function examine(config: Config, signal: AbortSignal): Promise<readonly F
     initFinding(config),
     ...cdiFindings(config),
     apparmorFinding(config),
+    selinuxFinding(config),
   ])
 }
 

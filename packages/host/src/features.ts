@@ -4,6 +4,7 @@ import { release } from 'node:os'
 import { unlessErrno } from '@coracle/base/errno'
 import type { CgroupDriver, CgroupMode, Cgroups } from './host.ts'
 import { hasAppArmor } from './lsm/apparmor.ts'
+import { hasSelinux } from './lsm/selinux.ts'
 
 /** The shape that container-spec takes. */
 export interface HostFacts {
@@ -47,7 +48,7 @@ export function readHostFacts({ cgroups, cgroupDriver, scopePrefix }: HostFactsO
     capabilities: capabilityNames(maskOf(status, 'CapBnd') & maskOf(status, 'CapPrm')),
     seccomp: /^Seccomp:/m.test(status),
     apparmor: hasAppArmor(),
-    selinux: existsSync('/sys/fs/selinux/enforce'),
+    selinux: hasSelinux(),
     lowerOomScore: capabilityNames(maskOf(status, 'CapEff')).includes('CAP_SYS_RESOURCE'),
     oomScoreAdj: Number(read('/proc/self/oom_score_adj')),
     hugepageSizes: hugepageSizes('/sys/kernel/mm/hugepages'),

@@ -5,6 +5,8 @@ export { capabilityNames, type HostFacts, type HostFactsOptions, kernelIsAtLeast
 export type * from './host.ts'
 export type * from './isolation/door.ts'
 export { type AppArmor, appArmorParser, hasAppArmor, openAppArmor } from './lsm/apparmor.ts'
+export { type RelabelCounts, runRelabel } from './lsm/relabel.ts'
+export { hasSelinux, readSelinuxPolicy, selinuxAttribute, setSelinuxLabel } from './lsm/selinux.ts'
 export { type Finding, type PreflightOptions, preflight } from './preflight.ts'
 export { sendDatagram } from './socket/notify.ts'
 export type * from './stats/door.ts'

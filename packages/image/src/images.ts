@@ -77,6 +77,8 @@ export interface RootfsRequest {
   /** The container's id. */
   readonly key: string
   readonly image: ImageId
+  /** SELinux label of all that is in it. */
+  readonly mountLabel?: string
   /** For a pod with a user namespace: the files belong to its ids. What it writes has the host's ids on the disk. */
   readonly idmap?: {
     /** Pinned. */

@@ -82,13 +82,15 @@ export class RootfsStore {
     return { path: target }
   }
 
-  async #mount({ key, idmap }: RootfsRequest, stack: readonly Layer[], signal: AbortSignal): Promise<void> {
+  async #mount({ key, idmap, mountLabel }: RootfsRequest, stack: readonly Layer[], signal: AbortSignal): Promise<void> {
     const { store } = this.#deps
     const { mounts } = this.#deps.host
     const destination = this.#target(key)
     const layers = stack.toReversed().map((layer) => store.layerPath(layer))
+    // Quoted, since a label has commas.
+    const context = mountLabel === undefined ? [] : [`context="${mountLabel}"`]
     const mount = (lower: readonly string[]) =>
-      mounts.mount({ type: 'overlay', source: 'overlay', destination, options: this.#options(key, lower) })
+      mounts.mount({ type: 'overlay', source: 'overlay', destination, options: [...this.#options(key, lower), ...context] })
     if (idmap === undefined) {
       mkdirSync(destination, { recursive: true, mode: 0o755 })
       mount(layers)

@@ -11,6 +11,7 @@ import type { LinuxDevice } from '@coracle/oci-spec/runtime-spec'
 import type { StopOperation } from './container/stop.ts'
 import type { Container } from './model/container.ts'
 import type { Pod } from './model/pod.ts'
+import type { Selinux } from './selinux/labels.ts'
 import type { Records } from './store/records.ts'
 
 export type Pods = Records<PodId, PodSandboxConfig, Pod>
@@ -74,6 +75,8 @@ export interface Services {
   readonly cdi: CdiSource | undefined
   /** Undefined: the kernel has no AppArmor, or it is not to be used. */
   readonly apparmor: AppArmorSource | undefined
+  /** Undefined: the kernel has no SELinux, or it is not to be used. */
+  readonly selinux: Selinux | undefined
   readonly images: Images
   readonly cni: Cni
   /** Runtime handlers by name; the default one is also under `""`. Replaced at reload. */

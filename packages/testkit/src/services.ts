@@ -80,6 +80,7 @@ function openServices(machine: TestMachine, options: TestServicesOptions, change
     containers: new Records(db, { table: 'containers', noun: 'container', codec: containerConfigCodec }),
     ...{ host, facts, images, cni, devicesAt: () => [], hostDevices: () => [], cdi: undefined },
     apparmor: undefined,
+    selinux: undefined,
     runtimes: changes.runtimes ?? new Map([[runtime.handler, runtime]]),
     retiredRuntimes: changes.retiredRuntimes ?? new Map(),
     handlerSettings: () => ({

@@ -48,6 +48,7 @@ export interface Config {
     readonly delTimeoutMs: number
   }
   readonly apparmor: { readonly enabled: boolean; readonly parser: string | undefined }
+  readonly selinux: { readonly enabled: boolean }
   readonly cdi: { readonly specDirs: readonly string[]; readonly annotations: boolean }
   readonly images: {
     readonly maxDownloads: number
@@ -108,6 +109,7 @@ export function toConfig(settings: Settings, exists: (path: string) => boolean):
       delTimeoutMs: get<number>('cni.del_timeout_s') * 1000,
     },
     apparmor: { enabled: get('apparmor.enabled'), parser: get('apparmor.parser') },
+    selinux: { enabled: get('selinux.enabled') },
     cdi: { specDirs: get('cdi.spec_dirs'), annotations: get('cdi.annotations') },
     images: {
       maxDownloads: get('images.max_downloads'),

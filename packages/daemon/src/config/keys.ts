@@ -199,6 +199,13 @@ export const keys: readonly Key[] = [
   },
 
   {
+    path: 'selinux.enabled',
+    type: 'boolean',
+    default: true,
+    doc: 'Use SELinux where the kernel has it: a level of its own for each pod, labels for processes and files, volumes relabelled.',
+  },
+
+  {
     path: 'cdi.spec_dirs',
     type: 'strings',
     default: ['/etc/cdi', '/var/run/cdi'],

@@ -13,6 +13,7 @@ import { type Container, isRunning } from '../model/container.ts'
 import { namespaceMode, type Pod } from '../model/pod.ts'
 import { podFacts } from '../pod/facts.ts'
 import { podIdmap } from '../pod/user-namespace.ts'
+import { containerLabels, mountLabel } from '../selinux/labels.ts'
 import type { Services } from '../services.ts'
 import { cdiEdits, lookAtDevices } from './devices.ts'
 import { mountImageVolumes } from './image-volumes.ts'
@@ -29,11 +30,15 @@ export async function gatherInput(
   const { config, id } = container
   const image = services.images.find(container.imageId)
   if (image === undefined) throw notFound(`image ${container.imageId} is not present: pull it first`)
+  const labels = containerLabels(services, pod, config)
   const [rootfs, sources] = await Promise.all([
     stage(['root file system', ''], () =>
-      services.images.createRootfs({ key: id, image: image.id, ...podIdmap(services, pod) }, services.shutdown),
+      services.images.createRootfs(
+        { key: id, image: image.id, ...mountLabel(labels), ...podIdmap(services, pod) },
+        services.shutdown,
+      ),
     ),
-    lookAtSources(services, config),
+    lookAtSources(services, config, labels?.mountLabel),
   ])
   const handler = services.handlerSettings(pod.runtime)
   const cdi = cdiEdits(services, config)
@@ -42,10 +47,16 @@ export async function gatherInput(
     pod: podFacts(services, pod),
     config,
     image: image.config,
-    host: { ...services.facts, recursiveReadOnly: handler.recursiveReadOnly, apparmor: services.apparmor !== undefined },
+    host: {
+      ...services.facts,
+      recursiveReadOnly: handler.recursiveReadOnly,
+      apparmor: services.apparmor !== undefined,
+      selinux: labels !== undefined,
+    },
     ...(services.apparmor === undefined
       ? {}
       : { apparmor: { defaultProfile: services.apparmor.defaultProfile, loaded: services.apparmor.loaded() } }),
+    ...(labels === undefined ? {} : { selinux: labels }),
     rootfsPath: rootfs.path,
     passwd: services.host.paths.readInRoot(rootfs.path, '/etc/passwd', accountsMaxBytes),
     group: services.host.paths.readInRoot(rootfs.path, '/etc/group', accountsMaxBytes),
@@ -56,7 +67,7 @@ export async function gatherInput(
     localhostSeccomp: localhostSeccomp(config, readProfile),
     allowedAnnotations: handler.allowedAnnotations,
     mountOptions: handler.mountOptions,
-    volumes: makeVolumes(services, container, image),
+    volumes: makeVolumes(services, container, { image, label: labels?.mountLabel }),
     imageMounts: await stage(['image volumes', ''], () => mountImageVolumes(services, pod, container)),
     unsetSeccomp: services.settings.unsetSeccomp,
     compiledSeccomp: isCrun(services, pod),
@@ -78,13 +89,18 @@ function targetPidns(services: Services, pod: Pod, config: ContainerConfig): str
 }
 
 /** Volumes that an image declares live in the writable layer; only below a read-only root do they need a place of their own. */
-function makeVolumes(services: Services, container: Container, image: Image): ReadonlyMap<string, string> {
+function makeVolumes(
+  services: Services,
+  container: Container,
+  { image, label }: { image: Image; label: string | undefined },
+): ReadonlyMap<string, string> {
   const volumes = new Map<string, string>()
   if (container.config.linux?.securityContext?.readonlyRootfs !== true) return volumes
   const base = volumesDirectory(services.settings, container.id)
   for (const [index, path] of planVolumes(image.config, container.config).paths.entries()) {
     const directory = join(base, String(index))
     mkdirSync(directory, { recursive: true, mode: 0o755 })
+    if (label !== undefined) services.selinux?.setLabel(directory, label)
     volumes.set(path, directory)
   }
   return volumes

@@ -8,6 +8,7 @@ import type { Mount } from '@coracle/cri-api'
 import type { Container } from '../model/container.ts'
 import type { Pod } from '../model/pod.ts'
 import { podIdmap } from '../pod/user-namespace.ts'
+import { containerLabels, mountLabel } from '../selinux/labels.ts'
 import type { Services } from '../services.ts'
 
 /** kubelet counts failures that begin so. */
@@ -30,7 +31,8 @@ export async function mountImageVolumes(
     const image = services.images.find(name)
     if (image === undefined)
       throw new CodedError('not_found', `${failure}: ${field}.image ${quote(name)} is not present: pull it first`)
-    const request = { key: keyOf(id, index), image: image.id, ...podIdmap(services, pod) }
+    const label = containerLabels(services, pod, config)
+    const request = { key: keyOf(id, index), image: image.id, ...mountLabel(label), ...podIdmap(services, pod) }
     const rootfs = await services.images.createRootfs(request, services.shutdown)
     sources.set(mount.containerPath, subPath(field, rootfs.path, mount))
   }

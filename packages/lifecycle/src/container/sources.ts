@@ -1,11 +1,15 @@
 // Mount sources: paths of a pod, which may lie on a dead server. Only killable processes look at them.
 import { stage } from '@coracle/base/stages'
-import { hostPathsOf, type SourceFacts } from '@coracle/container-spec'
+import { checkRelabel, hostPathsOf, type SourceFacts } from '@coracle/container-spec'
 import type { ContainerConfig } from '@coracle/cri-api'
 import type { Services } from '../services.ts'
 
 /** Looks at mount sources; makes the missing ones, as docker did and pod authors rely on. Throws `deadline_exceeded` naming those that do not answer. */
-export async function lookAtSources(services: Services, config: ContainerConfig): Promise<ReadonlyMap<string, SourceFacts>> {
+export async function lookAtSources(
+  services: Services,
+  config: ContainerConfig,
+  label: string | undefined,
+): Promise<ReadonlyMap<string, SourceFacts>> {
   const wanted = hostPathsOf(config)
   if (wanted.length === 0) return new Map()
   const { probeTimeoutMs } = services.settings
@@ -15,10 +19,28 @@ export async function lookAtSources(services: Services, config: ContainerConfig)
     if (type !== undefined) continue
     await stage(['mount source', `${path}, to be made`], () => paths.makeDirectory(path, probeTimeoutMs, services.shutdown))
   }
+  if (label !== undefined) await relabelSources(services, config, label)
   const propagation = await lookAtPropagation(services, config)
   return new Map(
     found.map(({ path, type }) => [path, { type: type ?? 'directory', propagation: propagation.get(path) ?? 'private' }]),
   )
+}
+
+/** Those whose mounts ask for it, one after the other: what takes long is their disk. Refuses the system's own trees, wherever a link may lead. */
+async function relabelSources(services: Services, config: ContainerConfig, label: string): Promise<void> {
+  const wanted = config.mounts.flatMap((mount, i) =>
+    mount.selinuxRelabel && mount.hostPath !== '' ? [{ field: `config.mounts[${i}]`, path: mount.hostPath }] : [],
+  )
+  const { paths } = services.host
+  const real = await paths.realPaths(
+    wanted.map(({ path }) => path),
+    services.settings.probeTimeoutMs,
+    services.shutdown,
+  )
+  for (const [i, path] of real.entries()) checkRelabel(wanted[i]?.field ?? '', path)
+  for (const path of new Set(real)) {
+    await stage(['relabel', path], () => services.selinux?.relabel(path, label, services.shutdown) ?? Promise.resolve())
+  }
 }
 
 type Propagation = SourceFacts['propagation']

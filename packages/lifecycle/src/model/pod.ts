@@ -45,6 +45,8 @@ export interface Pod {
   readonly state: PodState
   readonly held: Held
   readonly cgroupParent: string
+  /** Its SELinux level, alone its own unless it asked for it; unset where SELinux is not used. */
+  readonly selinuxLevel?: string
   /** Of the pod's own init, when it shares a PID namespace. */
   readonly infraPid: number | undefined
   readonly network: NetworkResult | undefined

@@ -4,6 +4,7 @@ import { infraSpec } from '@coracle/container-spec'
 import { isCrun, runtimeOf } from '../handlers.ts'
 import { podLayout } from '../layout.ts'
 import { isReady, type Pod } from '../model/pod.ts'
+import { podLabels } from '../selinux/labels.ts'
 import type { Services } from '../services.ts'
 import { podFacts } from './facts.ts'
 import { podRoot } from './user-namespace.ts'
@@ -18,6 +19,7 @@ export async function startInfra(services: Services, pod: Pod): Promise<number> 
   const { uid, gid } = podRoot(pod.config)
   // The runtime makes its mount points as the pod's root.
   if (uid !== 0) chownSync(infraRootfs, uid, gid)
+  const labels = podLabels(services, pod)
   const spec = infraSpec({
     id: pod.id,
     pod: podFacts(services, pod),
@@ -26,6 +28,7 @@ export async function startInfra(services: Services, pod: Pod): Promise<number> 
     initProgram: services.settings.initProgram,
     compiledSeccomp: isCrun(services, pod),
     ...infraProfile(services),
+    ...(labels === undefined ? {} : { selinux: labels }),
   })
   const { monitorCgroup } = services.settings
   const { pid } = await runtime.create(

@@ -18,6 +18,7 @@ import { reuse, undoUnlessClaimed } from '../claim.ts'
 import { runtimeFor, runtimeOf } from '../handlers.ts'
 import { podLayout } from '../layout.ts'
 import { isHostIpc, isHostNetwork, nothingHeld, type Pod, podKey, podTitle, sharesPid } from '../model/pod.ts'
+import { levelFor } from '../selinux/labels.ts'
 import type { Services } from '../services.ts'
 import { cgroupParentOf, ensureParent } from './cgroup.ts'
 import { makePodFiles, writeHostsFile } from './files.ts'
@@ -66,6 +67,8 @@ async function makePod(services: Services, request: RunPodRequest): Promise<PodI
   const id = newPodId()
   noteSubject({ podId: id })
   const { parent, ours } = cgroupParentOf(services, config, id)
+  // The record comes in the same turn: no two pods get one level.
+  const level = levelFor(services, config)
   let pod = services.pods.put({
     id,
     key: podKey(config),
@@ -82,6 +85,7 @@ async function makePod(services: Services, request: RunPodRequest): Promise<PodI
       cgroup: ours || !services.host.cgroups.exists(parent),
     },
     cgroupParent: parent,
+    ...(level === undefined ? {} : { selinuxLevel: level }),
     infraPid: undefined,
     network: undefined,
     overhead: config.linux?.overhead,
@@ -147,7 +151,7 @@ async function buildPod(services: Services, created: Pod): Promise<Pod> {
     pod = { ...pod, network }
     await failpoint('pod.network.held')
   }
-  writeHostsFile(layout.hosts, pod, hostname)
+  writeHostsFile(services, pod, hostname)
   // There nobody can join the processes of another, and one who wishes so was refused.
   if (sharesPid(config) && !runtimeOf(services, pod).sandboxed) {
     pod = services.pods.put({ ...pod, held: { ...pod.held, infra: true } })
