@@ -11,5 +11,15 @@ export const failpoints = {
   removeContainer: ['container.release', 'container.forget'],
   stopPod: ['pod.release.network', 'pod.release.local'],
   removePod: ['pod.forget'],
-  pullImage: [],
+  pullImage: [
+    'image.pull.config',
+    'image.pull.unpacked',
+    'image.pull.synced',
+    'image.pull.renamed',
+    'image.pull.layers',
+    'image.pull.recorded',
+    'image.pull.flushed',
+  ],
+  /** The collection of layers that a removal leaves without an image. */
+  removeImage: ['image.collect.forgotten', 'image.collect.moved'],
 } as const satisfies Record<string, readonly string[]>

@@ -1,6 +1,7 @@
 import { setMaxListeners } from 'node:events'
 import { availableParallelism } from 'node:os'
-import { CodedError, notFound } from '@coracle/base/errors'
+import { CodedError, explain, notFound } from '@coracle/base/errors'
+import { logger } from '@coracle/base/log'
 import { createCheck } from './check/run.ts'
 import { Soundness } from './check/soundness.ts'
 import { collectLayers, sweep } from './collect.ts'
@@ -21,6 +22,7 @@ import type { ImageTransfers } from './transfers/image-transfers.ts'
 import { createUnpackPool } from './unpack/pool.ts'
 import { createContainerUsage, imageUsage } from './usage.ts'
 
+const log = logger('image')
 const workerIdleMs = 3000
 
 /** Images with what a reload can change. */
@@ -55,7 +57,9 @@ export async function createImages(options: ImagesOptions, deps: ImagesDeps): Pr
     store,
     host: deps,
     settings,
-    onReleased: () => void collectLayers(store, rootfs),
+    // What is left is found at the next start.
+    onReleased: () =>
+      void collectLayers(store, rootfs).catch((err) => log.warn('layers not collected', { error: explain(err) })),
   })
   const containerUsage = createContainerUsage(store, deps.paths)
   const views = new ImageViews(store, () => pinned)
