@@ -59,7 +59,8 @@ export async function startDaemon(options: StartOptions): Promise<Daemon> {
   const history = made.use(new StageHistory())
   makeDirectories(config)
   const host = createHost()
-  for (const directory of [config.root, config.state]) made.use(lockDirectory(directory, host.processes))
+  for (const directory of [config.root, config.state, ...placesElsewhere(config)])
+    made.use(lockDirectory(directory, host.processes))
   const db = made.use(openDatabase(join(config.root, 'records.db')))
   const pods: Pods = new Records(db, { table: 'pods', noun: 'pod sandbox', codec: podConfigCodec })
   const containers: Containers = new Records(db, { table: 'containers', noun: 'container', codec: containerConfigCodec })
@@ -164,18 +165,24 @@ async function checkMachine(config: Config, signal: AbortSignal): Promise<void> 
   if (bad.length > 0) throw precondition(`strict_floors: ${bad.map(({ check, detail }) => `${check}: ${detail}`).join('; ')}`)
 }
 
-function makeDirectories({ root, state }: Config): void {
+/** Directories of the image store that are not below the root. */
+const placesElsewhere = ({ root, images }: Config): readonly string[] =>
+  [...new Set([images.root, images.containersRoot])].filter((directory) => directory !== join(root, 'images'))
+
+function makeDirectories(config: Config): void {
+  const { root, state } = config
   mkdirSync(root, { recursive: true, mode: 0o700 })
   chmodSync(root, 0o700)
   mkdirSync(state, { recursive: true, mode: 0o711 })
   chmodSync(state, 0o711)
+  for (const directory of placesElsewhere(config)) mkdirSync(directory, { recursive: true, mode: 0o711 })
   for (const name of ['pods', 'containers']) mkdirSync(join(state, name), { recursive: true, mode: 0o711 })
 }
 
 async function openImages({ config, environment }: StartOptions, host: Host): Promise<ReloadableImages> {
-  const { root, state, images } = config
+  const { state, images } = config
   const registries = withEnvironment(images.registries, environment)
-  const opened = await createImages({ root: join(root, 'images'), state: join(state, 'images'), ...images, registries }, host)
+  const opened = await createImages({ ...images, state: join(state, 'images'), registries }, host)
   tellProblems(opened.setRegistries(registries))
   return opened
 }

@@ -52,7 +52,10 @@ export async function createImagesWorld(
       },
       { mounts: host.mounts, paths: host.paths, processes },
     )
-  let images = await open()
+  let images = await open().catch(async (err) => {
+    await registry[Symbol.asyncDispose]()
+    throw err
+  })
   await images.recover(soon())
   const abandoned: ReloadableImages[] = []
   const ref = (name: string) => `${registry.host}/${name}`

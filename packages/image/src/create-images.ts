@@ -58,8 +58,7 @@ export async function createImages(options: ImagesOptions, deps: ImagesDeps): Pr
     host: deps,
     settings,
     // What is left is found at the next start.
-    onReleased: () =>
-      void collectLayers(store, rootfs).catch((err) => log.warn('layers not collected', { error: explain(err) })),
+    onReleased: () => void collectLayers(store, rootfs).catch((err) => log.warn('layers not collected', { error: explain(err) })),
   })
   const containerUsage = createContainerUsage(store, deps.paths)
   const views = new ImageViews(store, () => pinned)
@@ -95,6 +94,11 @@ export async function createImages(options: ImagesOptions, deps: ImagesDeps): Pr
     async remove(name) {
       const image = findNamed(name)
       if (image === undefined) return
+      if (image.origin !== undefined)
+        throw new CodedError(
+          'failed_precondition',
+          `image ${image.id} lies in the read-only store ${image.origin}: take that out of images.additional_stores`,
+        )
       removeByName(store, image, findName(store.index, name, candidates))
       await store.index.flush()
       await collectLayers(store, rootfs)
@@ -169,7 +173,8 @@ class ImageViews {
       sizeBytes: image.sizeBytes,
       readOnly: image.origin !== undefined,
       damage: damageOf(index, image),
-      pinned: matchesAny(this.#pinned(), [image.id, ...tags, ...digests]),
+      // kubelet must not try to remove what cannot be.
+      pinned: image.origin !== undefined || matchesAny(this.#pinned(), [image.id, ...tags, ...digests]),
       config: image.config,
       get rawConfig() {
         return index.rawConfig(image.id)

@@ -95,14 +95,16 @@ function partsOf({ store, rootfs }: DiskUsageDeps): readonly Omit<PartUsage, key
   const orphaned = orphans(store, rootfs)
   const staging = [...store.staging].map((name) => join(layout.staging, name))
   // The tree records of orphans are in their directory, and so are counted there.
-  const files = readdirSync(layout.root, { withFileTypes: true }).filter((entry) => !entry.isDirectory())
+  const files = layout.roots.flatMap((root) =>
+    readdirSync(root, { withFileTypes: true }).flatMap((entry) => (entry.isDirectory() ? [] : [join(root, entry.name)])),
+  )
   return [
     ...staging.map((path) => ({ kind: 'partial' as const, path })),
     { kind: 'partial', path: layout.downloads },
     ...orphaned.filter((path) => !path.startsWith(`${layout.trees}/`)).map((path) => ({ kind: 'orphan' as const, path })),
     ...layout.trashes.map((path) => ({ kind: 'trash' as const, path })),
     { kind: 'records', path: layout.trees },
-    ...files.map(({ name }) => ({ kind: 'records' as const, path: join(layout.root, name) })),
+    ...files.map((path) => ({ kind: 'records' as const, path })),
     { kind: 'cache', path: layout.cache },
   ]
 }

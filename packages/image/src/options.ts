@@ -7,6 +7,8 @@ export interface ImagesOptions {
   readonly root: string
   /** For writable layers, on a disk of their own. Default: `root`. */
   readonly containersRoot?: string
+  /** Roots of read-only stores in our own layout whose images are used where they lie. */
+  readonly additionalStores?: readonly string[]
   /** What does not: mount points. */
   readonly state: string
   readonly registries?: RegistriesConfig
@@ -56,6 +58,7 @@ export function withDefaults(options: ImagesOptions, cores: number): Settings {
     volatileRootfs: true,
     keepBlobs: false,
     containersRoot: options.root,
+    additionalStores: [],
     ...options,
     limits: {
       maxEntries: 5_000_000,

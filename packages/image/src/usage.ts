@@ -12,6 +12,7 @@ export function imageUsage({ layout, index }: Store): StoreUsage {
   let usedBytes = 0n
   let inodesUsed = 0n
   for (const layer of index.layers()) {
+    if (layer.origin !== undefined) continue
     usedBytes += BigInt(layer.usedBytes)
     inodesUsed += BigInt(layer.inodes)
   }

@@ -1,6 +1,7 @@
 import { basename, join } from 'node:path'
 import { invalid } from '@coracle/base/errors'
 import type { LogLevel } from '@coracle/base/log'
+import { type ImagePlaces, imagePlacesOf } from './image-places.ts'
 import type { Value } from './keys.ts'
 import type { Settings } from './load.ts'
 
@@ -50,7 +51,7 @@ export interface Config {
   readonly apparmor: { readonly enabled: boolean; readonly parser: string | undefined }
   readonly selinux: { readonly enabled: boolean }
   readonly cdi: { readonly specDirs: readonly string[]; readonly annotations: boolean }
-  readonly images: {
+  readonly images: ImagePlaces & {
     readonly maxDownloads: number
     readonly maxDownloadsPerImage: number
     readonly connectionsPerLayer: number
@@ -112,6 +113,7 @@ export function toConfig(settings: Settings, exists: (path: string) => boolean):
     selinux: { enabled: get('selinux.enabled') },
     cdi: { specDirs: get('cdi.spec_dirs'), annotations: get('cdi.annotations') },
     images: {
+      ...imagePlacesOf(settings),
       maxDownloads: get('images.max_downloads'),
       maxDownloadsPerImage: get('images.max_downloads_per_image'),
       connectionsPerLayer: get('images.connections_per_layer'),

@@ -3,6 +3,7 @@
 import { isIP } from 'node:net'
 import { logLevels } from '@coracle/base/log'
 import { absolute, allAbsolute, oneOf, range } from './checks.ts'
+import { imageStoreKeys } from './keys-images.ts'
 import { observeKeys } from './keys-observe.ts'
 import { registryKeys } from './keys-registry.ts'
 
@@ -260,6 +261,7 @@ export const keys: readonly Key[] = [
     default: false,
     doc: 'Keep compressed layers beside the unpacked ones, so that save and push give the manifest digest that was pulled. Costs their size again.',
   },
+  ...imageStoreKeys,
   ...registryKeys,
 
   {

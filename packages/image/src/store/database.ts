@@ -102,6 +102,18 @@ export function openDatabase(path: string): Database {
   }
 }
 
+/** Opens a copy of an index for reading; closed with the process. Throws when it is damaged or of a newer version. */
+export function readDatabase(path: string): Database {
+  const db = open1(path)
+  return {
+    all: (sql, ...values) => db.prepare(sql).all(...values) as Row[],
+    // Nobody sees a copy but its reader.
+    write: () => {},
+    flush: async () => {},
+    [Symbol.dispose]: () => db.close(),
+  }
+}
+
 function open1(path: string): DatabaseSync {
   const db = new DatabaseSync(path, { allowExtension: false, timeout: 5000 })
   try {

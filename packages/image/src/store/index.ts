@@ -1,9 +1,10 @@
 // The image index: what is in the database, held in memory too. Every change goes to the database first.
-import { explain } from '@coracle/base/errors'
+import { CodedError, explain } from '@coracle/base/errors'
 import { logger } from '@coracle/base/log'
 import { type DiffId, type Digest, type ImageId, parseDigest } from '@coracle/oci-spec/digest'
 import type { ImageConfig } from '@coracle/oci-spec/image'
 import { parseImageConfig } from '@coracle/oci-spec/image-config'
+import type { AdditionalStore } from './additional.ts'
 import type { Database, Row } from './database.ts'
 
 const log = logger('image')
@@ -75,6 +76,7 @@ export class ImageIndex {
   readonly #layers = new Map<LayerKey, Layer>()
   readonly #images = new Map<ImageId, StoredImage>()
   readonly #names = new Map<string, ImageName>()
+  readonly #others: AdditionalStore[] = []
   #lastNumber: number
 
   /** `lastNumber`: no layer gets a number up to it. */
@@ -90,6 +92,20 @@ export class ImageIndex {
     for (const row of db.all('SELECT * FROM names')) {
       const name = nameOf(row)
       if (this.#images.has(name.image)) this.#names.set(name.name, name)
+    }
+  }
+
+  /** Adds what read-only stores have. Our own layers, images and names go before theirs, theirs in the order given. */
+  adopt(stores: readonly AdditionalStore[]): void {
+    this.#others.push(...stores)
+    this.#fillGaps()
+  }
+
+  #fillGaps(): void {
+    for (const { root: origin, index } of this.#others) {
+      for (const layer of index.layers()) if (!this.#layers.has(layer.key)) this.#layers.set(layer.key, { ...layer, origin })
+      for (const image of index.images()) if (!this.#images.has(image.id)) this.#images.set(image.id, { ...image, origin })
+      for (const name of index.names()) if (!this.#names.has(name.name)) this.#names.set(name.name, name)
     }
   }
 
@@ -121,6 +137,9 @@ export class ImageIndex {
 
   /** An image's config and manifest as they came; empty when it is not recorded here. */
   documents(id: ImageId): { readonly config: Buffer; readonly manifest: Buffer } {
+    const origin = this.#images.get(id)?.origin
+    const other = this.#others.find(({ root }) => root === origin)
+    if (other !== undefined) return other.index.documents(id)
     const [row] = this.#db.all('SELECT config, manifest FROM images WHERE id = ?', id)
     const blob = (column: string) => Buffer.from((row?.[column] as Uint8Array | undefined) ?? [])
     return { config: blob('config'), manifest: blob('manifest') }
@@ -166,6 +185,7 @@ export class ImageIndex {
       for (const key of keys) run('DELETE FROM layers WHERE diff_id = ?', key)
     })
     for (const key of keys) this.#layers.delete(key)
+    this.#fillGaps()
   }
 
   /** Adds the image unless it is there, and gives it the names; a name that another image had moves. */
@@ -183,11 +203,14 @@ export class ImageIndex {
       )
       this.#writeNames(run, names)
     })
-    if (!this.#images.has(image.id)) this.#images.set(image.id, image)
+    if (this.#images.get(image.id)?.origin !== undefined || !this.#images.has(image.id)) this.#images.set(image.id, image)
     this.#remember(names)
   }
 
   addNames(names: readonly ImageName[]): void {
+    const foreign = names.map(({ image }) => this.#images.get(image)).find((image) => image?.origin !== undefined)
+    if (foreign !== undefined)
+      throw new CodedError('failed_precondition', `image ${foreign.id} lies in a read-only store: pull it to give it names`)
     if (names.every((name) => sameName(this.#names.get(name.name), name))) return
     this.#db.write((run) => this.#writeNames(run, names))
     this.#remember(names)
@@ -198,6 +221,7 @@ export class ImageIndex {
       for (const name of names) run('DELETE FROM names WHERE name = ?', name)
     })
     for (const name of names) this.#names.delete(name)
+    this.#fillGaps()
   }
 
   removeImage(id: ImageId): void {
@@ -207,6 +231,7 @@ export class ImageIndex {
     })
     for (const name of [...this.#names.values()]) if (name.image === id) this.#names.delete(name.name)
     this.#images.delete(id)
+    this.#fillGaps()
   }
 
   #writeNames(run: (sql: string, ...values: (string | number)[]) => void, names: readonly ImageName[]): void {

@@ -1,6 +1,9 @@
 // Where things lie: images below one root, containers below the same or another, so that every move is a rename.
-import { chmodSync, mkdirSync } from 'node:fs'
+import { chmodSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { writeFileAtomic } from '@coracle/base/atomic-file'
+import { unlessErrno } from '@coracle/base/errno'
+import { CodedError } from '@coracle/base/errors'
 
 export interface Layout {
   readonly root: string
@@ -65,6 +68,23 @@ export interface Places {
   readonly containersRoot: string
 }
 
+/**
+ * Refuses another place for writable layers while some are at the old one: nobody would know any more which layers they stand on.
+ * Throws `failed_precondition`.
+ */
+export function keepContainersRoot({ root, containersRoot }: Pick<Places, 'root' | 'containersRoot'>): void {
+  const mark = join(root, 'containers-root')
+  const before = unlessErrno(['ENOENT'], () => readFileSync(mark, 'utf8'), root)
+  if (before === containersRoot) return
+  const left = unlessErrno(['ENOENT'], () => readdirSync(join(before, 'containers')), [])
+  if (left.length > 0)
+    throw new CodedError(
+      'failed_precondition',
+      `${left.length} containers have their writable layers below ${before}, not ${containersRoot}: remove them before the place changes`,
+    )
+  writeFileAtomic(mark, containersRoot)
+}
+
 export function createLayout({ root, state, containersRoot }: Places): Layout {
   const roots = [...new Set([root, containersRoot])]
   const layout: Layout = {
@@ -97,6 +117,7 @@ export function createLayout({ root, state, containersRoot }: Places): Layout {
     // Runtimes go to an idmapped root as the pod's root.
     chmodSync(directory, 0o711)
   }
+  keepContainersRoot({ root, containersRoot })
   const { layers, trees, skeletons, blobs, staging, downloads, containers, trashes, cache, mounts, idmappedLayers } = layout
   // Unpacked files are as readable as their image made them: nobody but root may reach them.
   for (const directory of [

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import type { ImagesDeps, Settings } from '../options.ts'
 import { createSyncBatch } from '../sync-batch.ts'
 import { blobName, recordName, skeletonName } from '../unpack/messages.ts'
+import { readAdditionalStores } from './additional.ts'
 import { type Database, openDatabase } from './database.ts'
 import { ImageIndex, type Layer, type LayerKey } from './index.ts'
 import { createLayout, type Layout, layerBelow } from './layout.ts'
@@ -34,11 +35,13 @@ export function openStore(settings: Settings, deps: ImagesDeps): Store {
   const database = openDatabase(layout.database)
   const numbers = readdirSync(layout.layers).map((name) => Number.parseInt(name, 36))
   const last = numbers.filter(Number.isSafeInteger).reduce((a, b) => Math.max(a, b), 0)
+  const index = new ImageIndex(database, last)
+  index.adopt(readAdditionalStores(settings.additionalStores, layout.cache))
   const trash = new Trash(layout.trash, deps)
   return {
     layout,
     database,
-    index: new ImageIndex(database, last),
+    index,
     trash,
     containersTrash: layout.containersTrash === layout.trash ? trash : new Trash(layout.containersTrash, deps),
     sync: createSyncBatch(() => deps.mounts.syncFileSystem(layout.root)),
