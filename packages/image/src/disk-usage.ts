@@ -1,6 +1,6 @@
 // Where every byte of the store is: measured, not remembered, so that what nobody knows of is seen too.
 import { readdirSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import type { DiskUsage, Paths } from '@coracle/host'
 import type { ImageId } from '@coracle/oci-spec/digest'
 import { orphans } from './collect.ts'
@@ -31,7 +31,7 @@ export interface ContainerUsage extends DiskUsage {
 }
 
 export interface PartUsage extends DiskUsage {
-  readonly kind: 'partial' | 'orphan' | 'trash' | 'records' | 'cache' | 'total'
+  readonly kind: 'partial' | 'orphan' | 'trash' | 'records' | 'blobs' | 'cache' | 'total'
   readonly path: string
 }
 
@@ -94,7 +94,8 @@ function partsOf({ store, rootfs }: DiskUsageDeps): readonly Omit<PartUsage, key
   const { layout } = store
   const orphaned = orphans(store, rootfs)
   const staging = [...store.staging].map((name) => join(layout.staging, name))
-  // The tree records of orphans are in their directory, and so are counted there.
+  // Those below a directory that is measured as a whole are counted there.
+  const whole = [layout.trees, layout.skeletons, layout.blobs]
   const files = layout.roots.flatMap((root) =>
     readdirSync(root, { withFileTypes: true }).flatMap((entry) => (entry.isDirectory() ? [] : [join(root, entry.name)])),
   )
@@ -102,8 +103,11 @@ function partsOf({ store, rootfs }: DiskUsageDeps): readonly Omit<PartUsage, key
     ...staging.map((path) => ({ kind: 'partial' as const, path })),
     { kind: 'partial', path: layout.downloads },
     ...orphaned.filter((path) => !path.startsWith(`${layout.trees}/`)).map((path) => ({ kind: 'orphan' as const, path })),
+    ...orphaned.filter((path) => !whole.includes(dirname(path))).map((path) => ({ kind: 'orphan' as const, path })),
     ...layout.trashes.map((path) => ({ kind: 'trash' as const, path })),
     { kind: 'records', path: layout.trees },
+    { kind: 'records', path: layout.skeletons },
+    { kind: 'blobs', path: layout.blobs },
     ...files.map((path) => ({ kind: 'records' as const, path })),
     { kind: 'cache', path: layout.cache },
   ]

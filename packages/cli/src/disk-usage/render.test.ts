@@ -39,6 +39,7 @@ test('every byte of our own is in one line', () => {
     Orphans: [3n, 3n],
     Trash: [0n, 0n],
     Records: [2n, 0n],
+    'Compressed layers': [0n, 0n],
     Cache: [0n, 0n],
   })
   const table = renderSummary(usage)

@@ -86,6 +86,7 @@ export function summaryLines({ layers, images, containers, parts }: DiskUsageRes
     part('Orphans', ['orphan'], true),
     part('Trash', ['trash'], true),
     part('Records', ['records'], false),
+    part('Compressed layers', ['blobs'], false),
     part('Cache', ['cache'], true),
   ]
 }

@@ -385,7 +385,7 @@ export declare const DiskUsageContainerSchema: GenMessage<DiskUsageContainer>;
 export declare type DiskUsagePart = Message<"coracle.v1.DiskUsagePart"> & {
   /**
    * partial: being pulled; orphan: nothing refers to it; trash: waits for removal; records: index, tree records and pods;
-   * cache: can be made again; total.
+   * blobs: compressed layers that are kept; cache: can be made again; total.
    *
    * @generated from field: string kind = 1;
    */
