@@ -38,6 +38,7 @@ export const commandTable: { readonly [name: string]: CommandEntry } = {
   events: {
     group: 'Runtime',
     summary: 'Follow what happens to pods and containers',
+    aliases: ['event'],
     load: () => import('./commands/events.ts'),
   },
   pods: { group: 'Pods', summary: 'List pods', load: () => import('./commands/pods.ts') },
@@ -98,6 +99,7 @@ export const commandTable: { readonly [name: string]: CommandEntry } = {
     summary: 'Show the versions of this command and the runtime',
     load: () => import('./commands/version.ts'),
   },
+  top: { group: 'Runtime', summary: 'Watch what containers and pods use', load: () => import('./commands/top.ts') },
   why: { group: 'Runtime', summary: 'Say where a pod, container or pull hangs', load: () => import('./commands/why.ts') },
   doctor: { group: 'Runtime', summary: 'Check this machine and say how to mend it', load: () => import('./commands/doctor.ts') },
   'runtime-config': {

@@ -1,5 +1,4 @@
-import { delay } from '@coracle/base/signals'
-import { type ContainerStats, ListContainerStatsResponseSchema } from '@coracle/cri-api'
+import { type ContainerStats, type ListContainerStatsResponse, ListContainerStatsResponseSchema } from '@coracle/cri-api'
 import { defineCommand } from '../command.ts'
 import type { Context } from '../context.ts'
 import { outputOption } from '../print/output-options.ts'
@@ -8,17 +7,21 @@ import { renderTable, shortId } from '../print/table.ts'
 import { formatBytes } from '../quantities.ts'
 import { resolveContainer } from '../resolve.ts'
 import { parsePairs } from '../select.ts'
+import { compareLooks } from '../top/looks.ts'
+import { cpuPercent } from '../top/rows.ts'
 
 export const command = defineCommand({
   name: 'stats',
   summary: 'Show what containers use',
   usage: 'stats [options] [CONTAINER]',
-  description: 'CPU is measured over --seconds; 100 is one CPU. Only running containers are shown.',
+  description: 'CPU is measured over --seconds; 100 is one CPU. Only running containers are shown, unless -a asks for all.',
   options: {
+    all: { kind: 'flag', short: 'a', help: 'also containers that do not run' },
     id: { kind: 'string', value: 'ID', help: 'by id or start of an id' },
     pod: { kind: 'string', short: 'p', value: 'ID', help: 'of one pod' },
     label: { kind: 'list', value: 'KEY=VALUE', help: 'by label' },
     seconds: { kind: 'number', short: 's', value: 'N', help: 'how long to measure CPU use (default 1)' },
+    watch: { kind: 'flag', short: 'w', help: 'again and again, until interrupted' },
     output: outputOption,
   },
   operands: { min: 0, max: 1 },
@@ -26,12 +29,12 @@ export const command = defineCommand({
   async run(context, options, [name]) {
     const id = name === undefined ? (options.id ?? '') : (await resolveContainer(context, name)).id
     const filter = { id, podSandboxId: options.pod ?? '', labelSelector: parsePairs('label', options.label) }
-    const list = async () => await context.runtime.listContainerStats({ filter })
-    const before = await list()
-    if (options.output === 'json' || options.output === 'yaml')
-      return void (await printStructured(context.out, options.output, messageToJson(ListContainerStatsResponseSchema, before)))
-    await delay((options.seconds ?? 1) * 1000, context.interruption())
-    printTable(context, before.stats, (await list()).stats)
+    const look = () => (options.all ? allStats(context, filter) : context.runtime.listContainerStats({ filter }))
+    const { output } = options
+    if (output === 'json' || output === 'yaml')
+      return void (await printStructured(context.out, output, messageToJson(ListContainerStatsResponseSchema, await look())))
+    const pace = { seconds: options.seconds ?? 1, watch: options.watch }
+    await compareLooks(context, pace, { look, print: (before, after) => printTable(context, before.stats, after.stats) })
   },
 })
 
@@ -40,7 +43,7 @@ function printTable({ out }: Context, before: readonly ContainerStats[], after: 
   const rows = after.map((stats) => [
     shortId(stats.attributes?.id ?? ''),
     stats.attributes?.metadata?.name ?? '',
-    cpuPercent(earlier.get(stats.attributes?.id ?? ''), stats),
+    cpuPercent(earlier.get(stats.attributes?.id ?? '')?.cpu, stats.cpu)?.toFixed(2) ?? '-',
     formatBytes(stats.memory?.workingSetBytes?.value ?? 0n),
     formatBytes(stats.writableLayer?.usedBytes?.value ?? 0n),
     String(stats.writableLayer?.inodesUsed?.value ?? 0n),
@@ -48,8 +51,20 @@ function printTable({ out }: Context, before: readonly ContainerStats[], after: 
   out.write(renderTable(['CONTAINER', 'NAME', 'CPU %', 'MEM', 'DISK', 'INODES'], rows))
 }
 
-function cpuPercent(before: ContainerStats | undefined, after: ContainerStats): string {
-  const elapsedNs = Number((after.cpu?.timestamp ?? 0n) - (before?.cpu?.timestamp ?? 0n))
-  const usedNs = Number((after.cpu?.usageCoreNanoSeconds?.value ?? 0n) - (before?.cpu?.usageCoreNanoSeconds?.value ?? 0n))
-  return !before || elapsedNs <= 0 ? '-' : ((usedNs / elapsedNs) * 100).toFixed(2)
+interface Filter {
+  readonly id: string
+  readonly podSandboxId: string
+  readonly labelSelector: Record<string, string>
+}
+
+/** The list of a server leaves out what does not run: those are asked for one by one. */
+async function allStats({ runtime }: Context, filter: Filter): Promise<ListContainerStatsResponse> {
+  const [listed, { containers }] = await Promise.all([runtime.listContainerStats({ filter }), runtime.listContainers({ filter })])
+  const known = new Set(listed.stats.map(({ attributes }) => attributes?.id))
+  for (const { id } of containers) {
+    if (known.has(id)) continue
+    const { stats } = await runtime.containerStats({ containerId: id })
+    if (stats !== undefined) listed.stats.push(stats)
+  }
+  return listed
 }

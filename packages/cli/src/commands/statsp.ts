@@ -1,4 +1,3 @@
-import { delay } from '@coracle/base/signals'
 import { ListPodSandboxStatsResponseSchema, type PodSandboxStats } from '@coracle/cri-api'
 import { defineCommand } from '../command.ts'
 import type { Context } from '../context.ts'
@@ -8,6 +7,8 @@ import { renderTable, shortId } from '../print/table.ts'
 import { formatBytes } from '../quantities.ts'
 import { resolvePod } from '../resolve.ts'
 import { parsePairs } from '../select.ts'
+import { compareLooks } from '../top/looks.ts'
+import { cpuPercent } from '../top/rows.ts'
 
 export const command = defineCommand({
   name: 'statsp',
@@ -18,6 +19,7 @@ export const command = defineCommand({
     id: { kind: 'string', value: 'ID', help: 'by id or start of an id' },
     label: { kind: 'list', value: 'KEY=VALUE', help: 'by label' },
     seconds: { kind: 'number', short: 's', value: 'N', help: 'how long to measure CPU use (default 1)' },
+    watch: { kind: 'flag', short: 'w', help: 'again and again, until interrupted' },
     output: outputOption,
   },
   operands: { min: 0, max: 1 },
@@ -25,12 +27,12 @@ export const command = defineCommand({
   async run(context, options, [name]) {
     const id = name === undefined ? (options.id ?? '') : (await resolvePod(context, name)).id
     const filter = { id, labelSelector: parsePairs('label', options.label) }
-    const list = async () => await context.runtime.listPodSandboxStats({ filter })
-    const before = await list()
-    if (options.output === 'json' || options.output === 'yaml')
-      return void (await printStructured(context.out, options.output, messageToJson(ListPodSandboxStatsResponseSchema, before)))
-    await delay((options.seconds ?? 1) * 1000, context.interruption())
-    printTable(context, before.stats, (await list()).stats)
+    const look = () => context.runtime.listPodSandboxStats({ filter })
+    const { output } = options
+    if (output === 'json' || output === 'yaml')
+      return void (await printStructured(context.out, output, messageToJson(ListPodSandboxStatsResponseSchema, await look())))
+    const pace = { seconds: options.seconds ?? 1, watch: options.watch }
+    await compareLooks(context, pace, { look, print: (before, after) => printTable(context, before.stats, after.stats) })
   },
 })
 
@@ -42,7 +44,7 @@ function printTable({ out }: Context, before: readonly PodSandboxStats[], after:
       shortId(stats.attributes?.id ?? ''),
       stats.attributes?.metadata?.name ?? '',
       stats.attributes?.metadata?.namespace ?? '',
-      cpuPercent(earlier.get(stats.attributes?.id ?? ''), stats),
+      cpuPercent(earlier.get(stats.attributes?.id ?? '')?.linux?.cpu, stats.linux?.cpu)?.toFixed(2) ?? '-',
       formatBytes(stats.linux?.memory?.workingSetBytes?.value ?? 0n),
       String(stats.linux?.process?.processCount?.value ?? 0n),
       network === undefined ? '-' : formatBytes(network.rxBytes?.value ?? 0n),
@@ -50,11 +52,4 @@ function printTable({ out }: Context, before: readonly PodSandboxStats[], after:
     ]
   })
   out.write(renderTable(['POD ID', 'NAME', 'NAMESPACE', 'CPU %', 'MEM', 'TASKS', 'RECEIVED', 'SENT'], rows))
-}
-
-function cpuPercent(before: PodSandboxStats | undefined, after: PodSandboxStats): string {
-  const [then, now] = [before?.linux?.cpu, after.linux?.cpu]
-  const elapsedNs = Number((now?.timestamp ?? 0n) - (then?.timestamp ?? 0n))
-  const usedNs = Number((now?.usageCoreNanoSeconds?.value ?? 0n) - (then?.usageCoreNanoSeconds?.value ?? 0n))
-  return then === undefined || elapsedNs <= 0 ? '-' : ((usedNs / elapsedNs) * 100).toFixed(2)
 }
