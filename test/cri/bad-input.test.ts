@@ -86,7 +86,7 @@ criSuite('bad input', (cri) => {
       await failsWith('invalid_argument', cri.runtime.runPodSandbox({ config: { linux: {} } }), /metadata/)
     })
 
-    it('refuses an unknown runtime handler, naming those there are', async () => {
+    it('H-66: refuses an unknown runtime handler, naming those there are', async () => {
       await failsWith('invalid_argument', cri.pod({}, 'nosuch'), /runtime_handler.*nosuch.*runc/)
       await failsWith('invalid_argument', cri.pod({}, '../runc'), /runtime_handler/)
     })
@@ -149,7 +149,7 @@ criSuite('bad input', (cri) => {
       await failsWith('invalid_argument', cri.runtime.createContainer({ config, sandboxConfig: pod.config }), /pod_sandbox_id/)
     })
 
-    it('never writes a log through a symbolic link', async () => {
+    it('CVE-2026-53489: never writes a log through a symbolic link', async () => {
       await using pod = await cri.pod()
       const target = join(cri.node.world.pods, 'not-a-log')
       symlinkSync(target, join(pod.config.logDirectory, 'evil.log'))
@@ -160,7 +160,7 @@ criSuite('bad input', (cri) => {
       assert.ok(!existsSync(target), `nothing was written through the link (${outcome?.reason ?? 'refused'})`)
     })
 
-    it('never writes a log below a directory that is a symbolic link', async () => {
+    it('CVE-2025-0750: never writes a log below a directory that is a symbolic link', async () => {
       await using pod = await cri.pod()
       const outside = join(cri.node.world.pods, cri.unique('outside-'))
       mkdirSync(outside)

@@ -61,14 +61,14 @@ isolationSuite('limits', (bed) => {
     assert.equal(readFileSync(memory, 'latin1'), before)
   })
 
-  test('no limits asked, none set', async () => {
+  test('H-45 H-46: no limits asked, none set', async () => {
     await using pod = await bed.pod()
     const found = await bed.inspect(await pod.run(limited({})))
     const unlimited = isV2 ? { 'memory.max': 'max', 'cpu.max': 'max 100000' } : { 'cpu.cfs_quota_us': '-1', 'pids.max': 'max' }
     for (const [file, value] of Object.entries(unlimited)) assert.equal(limitOf(found, file), value, file)
   })
 
-  test('oom_score_adj', async () => {
+  test('H-44: oom_score_adj', async () => {
     await using pod = await bed.pod()
     const container = await pod.run(limited({ oomScoreAdj: 321n }))
     assert.equal((await bed.inspect(container)).oomScoreAdj, 321)

@@ -1,8 +1,9 @@
 // What every isolation test stands on: a node, and its pods under each runtime handler, seen from the kernel and from inside.
-import { existsSync } from 'node:fs'
+import { existsSync, readlinkSync } from 'node:fs'
 import { before, describe } from 'node:test'
 import { type ContainerIsolationResponse, Isolation } from '@coracle/cri-api/isolation'
 import { busyboxLayer } from '@coracle/testkit/busybox-images'
+import { eventually } from '@coracle/testkit/eventually'
 import type { NodeOptions } from '@coracle/testkit/node'
 import type { TarEntry } from '@coracle/testkit/tar'
 import type { ImageSource } from '@coracle/testkit/test-image'
@@ -47,8 +48,13 @@ export class Bed {
     return this.cri.pod(change, this.handler)
   }
 
+  /** What the kernel says of the container's own program. */
   inspect(container: ContainerUnderTest): Promise<ContainerIsolationResponse> {
-    return inspectIsolation(this.cri, container.id)
+    return eventually('the program runs', async () => {
+      const found = await inspectIsolation(this.cri, container.id)
+      // After its start the runtime's own code still runs in it for a moment.
+      return !/crun|runc/.test(readlinkSync(`/proc/${found.pid}/exe`)) && found
+    })
   }
 
   /** Pushes an image made of busybox and what `change` adds, before the tests of this suite; gives its reference and has it pulled. */
@@ -94,11 +100,16 @@ export interface InsideStatus {
 }
 
 export async function statusInside(container: ContainerUnderTest, process: 'init' | 'exec'): Promise<InsideStatus> {
+  await programRuns(container)
   const text = await container.sh(process === 'init' ? 'cat /proc/1/status' : 'exec cat /proc/self/status')
   const field = (name: string) => new RegExp(`^${name}:[ \\t]*(.*)$`, 'm').exec(text)?.[1]?.trim() ?? ''
   const numbers = (name: string) => field(name).split(/\s+/).filter(Boolean).map(Number)
   return { uids: numbers('Uid'), gids: numbers('Gid'), groups: numbers('Groups'), field }
 }
+
+/** Resolves when the init is what was asked for, not the runtime's own code any more. */
+export const programRuns = (container: ContainerUnderTest): Promise<true> =>
+  eventually('the program runs', async () => !/crun|runc|exe/.test(await container.sh('cat /proc/1/comm')))
 
 export const sorted = (numbers: readonly number[]): readonly number[] => numbers.toSorted((a, b) => a - b)
 

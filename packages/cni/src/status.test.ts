@@ -50,7 +50,7 @@ test('a directory that appears later, or is replaced, is found', async () => {
 })
 
 const invalid = {
-  'a type that is a path': [
+  'CVE-2021-20206: a type that is a path': [
     { name: 'n', cniVersion: '1.0.0', plugins: [{ type: '../../evil' }] },
     /plugins\[0\]\.type "\.\.\/\.\.\/evil"/,
   ],

@@ -22,7 +22,7 @@ test('sysctlPath() takes both separators and nothing that leaves /proc/sys', () 
     assert.throws(() => sysctlPath(key), isInvalid, key)
 })
 
-test('writeSysctl() refuses a file that is not on a proc file system', () => {
+test('CVE-2025-52881: writeSysctl() refuses a file that is not on a proc file system', () => {
   const root = mkdtempSync(join(tmpdir(), 'coracle-proc-'))
   try {
     mkdirSync(join(root, 'kernel'))

@@ -3,16 +3,18 @@
 export interface TarEntry {
   /** Without a leading slash; at most 100 bytes. */
   readonly path: string
-  readonly type?: 'file' | 'directory' | 'symlink'
+  readonly type?: 'file' | 'directory' | 'symlink' | 'character' | 'fifo'
   readonly body?: Uint8Array | string
   /** Target of a symlink. */
   readonly link?: string
   readonly mode?: number
+  /** Major and minor number of a device. */
+  readonly device?: readonly [number, number]
   readonly uid?: number
   readonly gid?: number
 }
 
-const typeFlags = { file: '0', directory: '5', symlink: '2' } as const
+const typeFlags = { file: '0', directory: '5', symlink: '2', character: '3', fifo: '6' } as const
 const BLOCK_BYTES = 512
 
 /** An archive with the entries in the order given, ended by two zero blocks. */
@@ -40,6 +42,9 @@ function header(entry: TarEntry, sizeBytes: number): Buffer {
   block.write(typeFlags[type], 156)
   block.write(entry.link ?? '', 157)
   block.write('ustar\x0000', 257)
+  const [major, minor] = entry.device ?? [0, 0]
+  octal(block, major, { at: 329, digits: 7 })
+  octal(block, minor, { at: 337, digits: 7 })
   const sum = block.reduce((total, byte) => total + byte, 0)
   octal(block, sum, { at: 148, digits: 6 })
   block.write('\0 ', 154)

@@ -1,0 +1,66 @@
+// The oracle of the escape kit: things of this machine that a container must not change, counted from outside before and after.
+import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { run } from '@coracle/testkit/program'
+import type { Bed } from './suite.ts'
+
+/** What the canary's file holds: it must never be seen in a container. */
+export const canaryText = 'canary-of-the-node'
+
+export class Canary implements AsyncDisposable {
+  readonly directory = mkdtempSync(join(tmpdir(), 'coracle-canary-'))
+  readonly #bed: Bed
+  #before: Readonly<Record<string, string>> = {}
+
+  static async make(bed: Bed): Promise<Canary> {
+    const canary = new Canary(bed)
+    writeFileSync(join(canary.directory, 'file'), canaryText)
+    mkdirSync(join(canary.directory, 'sub'))
+    writeFileSync(join(canary.directory, 'sub', 'file'), canaryText)
+    canary.#before = await canary.#look()
+    return canary
+  }
+
+  constructor(bed: Bed) {
+    this.#bed = bed
+  }
+
+  /** A relative path to it from the root of whatever tree, and from a few levels below. */
+  get upwards(): string {
+    return `${'../'.repeat(12)}${this.directory.slice(1)}`
+  }
+
+  /** At the end of the scope nothing may have changed. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const after = await this.#look()
+    rmSync(this.directory, { recursive: true })
+    assert.deepEqual(after, this.#before)
+  }
+
+  async #look(): Promise<Readonly<Record<string, string>>> {
+    const files = await run(['/usr/bin/find', this.directory, '-printf', '%p %y %m %U %s %i %T@ %l\\n'])
+    const devices = await run(['/usr/bin/find', '/dev', '-maxdepth', '1', '-printf', '%p %y %m %i %l\\n'])
+    return {
+      files: files.stdout.split('\n').toSorted().join('\n'),
+      content: [join(this.directory, 'file'), join(this.directory, 'sub', 'file')]
+        .map((path) => (existsSync(path) ? readFileSync(path, 'utf8') : 'gone'))
+        .join(' '),
+      devices: devices.stdout.split('\n').toSorted().join('\n'),
+      corePattern: readFileSync('/proc/sys/kernel/core_pattern', 'utf8'),
+      programs: ['/usr/bin/crun', '/usr/sbin/runc', '/usr/bin/runsc', '/usr/bin/conmon', '/usr/bin/catatonit']
+        .map(hashOf)
+        .join(' '),
+      daemon: String(this.#bed.cri.node.pid()),
+    }
+  }
+}
+
+const hashOf = (path: string): string =>
+  existsSync(path)
+    ? createHash('sha256')
+        .update(readFileSync(realpathSync(path)))
+        .digest('hex')
+    : 'none'
