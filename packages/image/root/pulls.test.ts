@@ -81,6 +81,31 @@ describe('pulls', needsRoot(), () => {
     assert.equal(requestsFor(shared.blob), 1)
   })
 
+  test('R-18 very many pulls at once: all end, no more downloads than allowed, no descriptor left', async () => {
+    const count = 200
+    const blobs = new Set<string>()
+    for (let i = 0; i < count; i++) {
+      const layer = layerOf(`crowd${i}`)
+      blobs.add(sha256(layer.blob ?? ''))
+      world.registry.addImage(`crowd${i}`, '1', [layer])
+    }
+    let now = 0
+    let most = 0
+    const remove = world.registry.fault((request, response) => {
+      if (!blobs.has(request.url?.split('/').at(-1) ?? '')) return false
+      most = Math.max(most, ++now)
+      response.on('finish', () => now--)
+      return false
+    })
+    const before = readdirSync('/proc/self/fd').length
+    const names = Array.from({ length: count }, (_none, i) => `crowd${i}:1`)
+    await Promise.all(names.map((name) => world.pull(name, { signal: AbortSignal.timeout(300_000) })))
+    remove()
+    assert.ok(most > 0 && most <= 16, `${most} layers at once`)
+    await eventually('descriptors are given back', async () => readdirSync('/proc/self/fd').length <= before + 16)
+    for (const name of names) await world.images.remove(world.ref(name))
+  })
+
   test('R-17 a pull canceled by its last caller ends within a second and leaves nothing', async () => {
     const layer = layerOf('canceled', 200_000)
     const { config } = world.registry.addImage('canceled', '1', [layer])

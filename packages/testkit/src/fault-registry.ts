@@ -205,7 +205,7 @@ function createSecureServer(
   const options = { key: identity.key, cert: identity.cert, ...client, ...more }
   if (!hasHttp2) return https.createServer(options, listener)
   // Node makes its objects for HTTP/2 look like those for HTTP/1.1: faults use what both have.
-  return http2.createSecureServer({ ...options, allowHTTP1: true }, listener as never)
+  return http2.createSecureServer({ ...options, allowHTTP1: true, maxSessionMemory: 1000 }, listener as never)
 }
 
 async function ownIdentity(): Promise<Identity & { readonly authority: string }> {

@@ -3,13 +3,14 @@ import { monotonicMs } from '@coracle/base/clock'
 import { delay } from '@coracle/base/signals'
 import { noteFailedPart, stage } from '@coracle/base/stages'
 import type { Credentials } from '../images.ts'
-import { type AuthDeps, answerChallenge, basicPair, lackOf } from './auth.ts'
-import type { Endpoint, RegistriesConfig } from './endpoints.ts'
+import { lackOf } from './auth.ts'
+import { EndpointAccess } from './endpoint-access.ts'
+import { type Endpoint, keyOfEndpoint, type RegistriesConfig } from './endpoints.ts'
 import { allFailed, errorText, failureOf, RegistryError } from './errors.ts'
-import { createHttpClient, type HttpResponse, readBody } from './http.ts'
+import { type HttpResponse, readBody } from './http.ts'
 import type { ProxySettings } from './proxy.ts'
 import { jittered, pauseMs, retryAfterMs, triesFor } from './retry.ts'
-import { Secrets } from './secrets.ts'
+import type { Secrets } from './secrets.ts'
 import type { TlsByHost } from './tls.ts'
 import type { TokenCache } from './token-cache.ts'
 
@@ -24,7 +25,7 @@ export interface RegistrySource {
   readonly retryBaseMs: number
   readonly tls?: TlsByHost
   readonly proxies?: ProxySettings
-  /** Authorization that worked already, by endpoint URL. */
+  /** Authorization that worked already, by keyOfEndpoint. */
   readonly authorizations?: Readonly<Record<string, string>>
 }
 
@@ -81,129 +82,17 @@ const maxErrorBytes = 64 * 1024
 const maxWaitMs = 120_000
 
 export function createRegistryClient(source: RegistrySource, parts: ClientParts = {}): RegistryClient {
-  const secrets = secretsOf(source)
-  const { tls, proxies } = source
-  const http = createHttpClient({
-    timeoutMs: source.stallTimeoutMs,
-    ...(tls === undefined ? {} : { tls }),
-    ...(proxies === undefined ? {} : { proxies }),
-  })
-  const auth: AuthDeps = { http, secrets, registries: source.registries, stallMs: source.stallTimeoutMs }
-  const authorizations = new Map<string, string>(Object.entries(source.authorizations ?? {}))
-  let order = source.endpoints
-
-  const repositoryOf = (endpoint: Endpoint): string => endpoint.repository ?? source.repository
-  const credentialsOf = (endpoint: Endpoint): Credentials | undefined =>
-    (endpoint.isOrigin ? source.credentials : undefined) ?? endpoint.credentials
-  const identityOf = (endpoint: Endpoint) => ({
-    baseUrl: endpoint.baseUrl,
-    repository: repositoryOf(endpoint),
-    credentials: credentialsOf(endpoint),
-  })
-
-  const authorizationOf = (endpoint: Endpoint): string | undefined => {
-    const { registryToken } = credentialsOf(endpoint) ?? {}
-    if (registryToken !== undefined) return `Bearer ${registryToken}`
-    const cached = authorizations.get(endpoint.baseUrl) ?? parts.tokens?.find(identityOf(endpoint))
-    if (cached !== undefined) secrets.add(cached.replace(/^\S+ /, ''))
-    return cached
-  }
-
-  const send = async (endpoint: Endpoint, request: RegistryRequest, authorization: string | undefined): Promise<HttpResponse> => {
-    const startedAt = monotonicMs()
-    const method = request.method ?? 'GET'
-    const tell = (outcome: Pick<Exchange, 'status' | 'error' | 'httpVersion'>) =>
-      parts.observe?.({ endpoint, method, path: request.path, ms: monotonicMs() - startedAt, ...outcome })
-    try {
-      const query = endpoint.query === undefined ? '' : `${request.path.includes('?') ? '&' : '?'}${endpoint.query}`
-      const response = await http.send({
-        url: `${endpoint.baseUrl}/${repositoryOf(endpoint)}/${request.path}${query}`,
-        method,
-        headers: { ...endpoint.headers, ...request.headers, ...(authorization === undefined ? {} : { authorization }) },
-        insecure: endpoint.insecure,
-        ...(endpoint.connectTimeoutMs === undefined ? {} : { connectTimeoutMs: endpoint.connectTimeoutMs }),
-        signal: request.signal,
-      })
-      tell({ status: response.statusCode, error: undefined, httpVersion: response.httpVersion })
-      return response
-    } catch (err) {
-      tell({ status: undefined, error: err, httpVersion: undefined })
-      throw err
-    }
-  }
-
-  // A challenge is answered once: a registry that asks again does not want us.
-  const ask = async (endpoint: Endpoint, request: RegistryRequest): Promise<HttpResponse> => {
-    const response = await send(endpoint, request, authorizationOf(endpoint))
-    // Somebody else's challenge, after a redirect, is none of ours: what we have is for this registry.
-    if (response.statusCode !== 401 || response.origin !== new URL(endpoint.baseUrl).origin) return response
-    authorizations.delete(endpoint.baseUrl)
-    parts.tokens?.forget(identityOf(endpoint))
-    const answer = await answerChallenge(auth, {
-      endpoint,
-      repository: repositoryOf(endpoint),
-      challenge: response.headers['www-authenticate'] ?? '',
-      credentials: credentialsOf(endpoint),
-      tell: (exchange) => parts.observe?.({ endpoint, ...exchange }),
-      signal: request.signal,
-    })
-    if (answer === undefined) return response
-    response.resume()
-    const second = await send(endpoint, request, answer.authorization)
-    if (second.statusCode !== 401) {
-      authorizations.set(endpoint.baseUrl, answer.authorization)
-      if (answer.expiresInS !== undefined) parts.tokens?.keep(identityOf(endpoint), answer.authorization, answer.expiresInS)
-    }
-    return second
-  }
-
-  const persistent = async (endpoint: Endpoint, request: RegistryRequest): Promise<HttpResponse> => {
-    const startedAt = monotonicMs()
-    for (let tries = 1; ; tries++) {
-      let pause = jittered(pauseMs(source.retryBaseMs, tries))
-      try {
-        const response = await ask(endpoint, request)
-        const status = response.statusCode ?? 0
-        if (status === 200 || status === 206) return response
-        const failure = await refusal(endpoint, response)
-        if (tries >= triesFor(status)) throw failure
-        pause = retryAfterMs(response.headers['retry-after']) ?? pause
-        if (monotonicMs() - startedAt + pause > maxWaitMs) throw failure
-        noteFailedPart(['registry', `${endpoint.host} ${request.path}`], failure)
-      } catch (err) {
-        // A connection kept alive may die just when it is used again.
-        if (!isReset(err) || tries >= triesFor(500)) throw err
-      }
-      await delay(pause, request.signal)
-    }
-  }
-
-  const refusal = async (endpoint: Endpoint, response: HttpResponse): Promise<RegistryError> => {
-    const status = response.statusCode ?? 0
-    const limits = { host: endpoint.host, maxBytes: maxErrorBytes, stallMs: source.stallTimeoutMs }
-    const body = await readBody(response, limits).catch(() => Buffer.alloc(0))
-    const detail = errorText(body)
-    const text = `${endpoint.host} answers ${status}${detail === '' ? '' : `: ${secrets.redact(detail)}`}${lackOf(endpoint, status)}`
-    return new RegistryError(failureOf(status), text, { status, host: endpoint.host })
-  }
-
-  // A host that speaks no TLS is not asked for it again.
-  const settleFor = (plain: Endpoint): void => {
-    const { isPlainTwin: _was, ...settled } = plain
-    order = order.flatMap((one) => (one === plain ? [settled] : one.host === plain.host && !one.insecure ? [] : [one]))
-  }
-
+  const access = new EndpointAccess(source, parts)
+  const order = new EndpointOrder(source.endpoints)
   const read = async <T>(request: RegistryRequest, use: (answer: Answer) => Promise<T>): Promise<T> => {
     const failures: RegistryError[] = []
-    const wanted = order.filter((endpoint) => mayServe(endpoint, request.path))
-    if (wanted.length === 0) throw new RegistryError('not_found', `no endpoint is configured to be asked for ${request.path}`)
-    for (const endpoint of wanted) {
+    for (const endpoint of order.askedFor(request.path)) {
       if (endpoint.isPlainTwin === true && !isTlsTrouble(failures.at(-1))) continue
       try {
         return await stage(['registry', `${endpoint.host} ${request.path}`], async () => {
-          const answer = { response: await persistent(endpoint, request), endpoint }
-          if (endpoint.isPlainTwin === true) settleFor(endpoint)
-          return await use(answer)
+          const response = await persistent({ access, source, endpoint }, request)
+          if (endpoint.isPlainTwin === true) order.settleFor(endpoint)
+          return await use({ response, endpoint })
         })
       } catch (err) {
         request.signal.throwIfAborted()
@@ -213,30 +102,87 @@ export function createRegistryClient(source: RegistrySource, parts: ClientParts 
     }
     throw allFailed(failures)
   }
-
   return {
-    secrets,
-    ask,
+    secrets: access.secrets,
+    ask: (endpoint, request) => access.ask(endpoint, request),
     read,
     get: (request) => read(request, async (answer) => answer),
-    distrust(endpoint) {
-      const others = order.filter(({ baseUrl }) => baseUrl !== endpoint.baseUrl)
-      order = [...others, endpoint]
-      return others.some(({ isPlainTwin }) => isPlainTwin !== true)
-    },
-    handOn: () => ({ ...source, endpoints: order, authorizations: Object.fromEntries(authorizations) }),
-    close: () => http.close(),
+    distrust: (endpoint) => order.distrust(endpoint),
+    handOn: () => ({ ...source, endpoints: order.all(), authorizations: access.authorizations() }),
+    close: () => access.close(),
   }
 }
 
-function secretsOf({ credentials, endpoints, authorizations }: RegistrySource): Secrets {
-  const secrets = new Secrets()
-  for (const one of [credentials, ...endpoints.map((endpoint) => endpoint.credentials)]) {
-    secrets.add(one?.password, one?.identityToken, one?.registryToken, basicPair(one))
+interface Persistence {
+  readonly access: EndpointAccess
+  readonly source: RegistrySource
+  readonly endpoint: Endpoint
+}
+
+/** Asks again when the server is busy or fails, with pauses. Resolves with status 200 or 206 only. */
+async function persistent({ access, source, endpoint }: Persistence, request: RegistryRequest): Promise<HttpResponse> {
+  const startedAt = monotonicMs()
+  for (let tries = 1; ; tries++) {
+    let pause = jittered(pauseMs(source.retryBaseMs, tries))
+    try {
+      const response = await access.ask(endpoint, request)
+      const status = response.statusCode ?? 0
+      if (status === 200 || status === 206) return response
+      const failure = await refusal({ access, source, endpoint }, response)
+      if (tries >= triesFor(status)) throw failure
+      pause = retryAfterMs(response.headers['retry-after']) ?? jittered(pauseMs(source.retryBaseMs, tries, status))
+      if (monotonicMs() - startedAt + pause > maxWaitMs) throw failure
+      noteFailedPart(['registry', `${endpoint.host} ${request.path}`], failure)
+    } catch (err) {
+      // A connection kept alive may die just when it is used again.
+      if (!isReset(err) || tries >= triesFor(500)) throw err
+    }
+    await delay(pause, request.signal)
   }
-  for (const { headers } of endpoints) secrets.add(...Object.values(headers ?? {}))
-  for (const value of Object.values(authorizations ?? {})) secrets.add(value.replace(/^\S+ /, ''))
-  return secrets
+}
+
+async function refusal({ access, source, endpoint }: Persistence, response: HttpResponse): Promise<RegistryError> {
+  const status = response.statusCode ?? 0
+  const limits = { host: endpoint.host, maxBytes: maxErrorBytes, stallMs: source.stallTimeoutMs }
+  const body = await readBody(response, limits).catch(() => Buffer.alloc(0))
+  const detail = access.secrets.redact(errorText(body))
+  const text = `${endpoint.host} answers ${status}${detail === '' ? '' : `: ${detail}`}${lackOf(endpoint, status)}`
+  return new RegistryError(failureOf(status), text, { status, host: endpoint.host })
+}
+
+/** The endpoints in the order in which they are asked: it changes with what is learned of them. */
+class EndpointOrder {
+  #order: readonly Endpoint[]
+
+  constructor(endpoints: readonly Endpoint[]) {
+    this.#order = endpoints
+  }
+
+  all(): readonly Endpoint[] {
+    return this.#order
+  }
+
+  /** Throws RegistryError `not_found` when there is none. */
+  askedFor(path: string): readonly Endpoint[] {
+    const wanted = this.#order.filter((endpoint) => mayServe(endpoint, path))
+    if (wanted.length === 0) throw new RegistryError('not_found', `no endpoint is configured to be asked for ${path}`)
+    return wanted
+  }
+
+  distrust(endpoint: Endpoint): boolean {
+    const key = keyOfEndpoint(endpoint)
+    const others = this.#order.filter((one) => keyOfEndpoint(one) !== key)
+    this.#order = [...others, ...this.#order.filter((one) => keyOfEndpoint(one) === key)]
+    return others.some(({ isPlainTwin }) => isPlainTwin !== true)
+  }
+
+  /** A host that speaks no TLS is not asked for it again. */
+  settleFor(plain: Endpoint): void {
+    const { isPlainTwin: _was, ...settled } = plain
+    this.#order = this.#order.flatMap((one) =>
+      one === plain ? [settled] : one.host === plain.host && !one.insecure ? [] : [one],
+    )
+  }
 }
 
 export const isByTag = (path: string): boolean => path.startsWith('manifests/') && !path.includes(':')

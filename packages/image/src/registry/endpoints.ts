@@ -58,6 +58,9 @@ export interface Endpoint {
   readonly skipsVerify?: boolean
 }
 
+/** Tells endpoints of one source apart. */
+export const keyOfEndpoint = ({ baseUrl, repository }: Endpoint): string => `${baseUrl} ${repository ?? ''}`
+
 /** An endpoint and what chose it. */
 export interface Place {
   readonly endpoint: Endpoint

@@ -18,6 +18,8 @@ export async function openSession(url: URL, socket: TLSSocket): Promise<Session>
   const session = http2.connect(url.origin, {
     createConnection: () => socket,
     settings: { enablePush: false, initialWindowSize: streamWindowBytes },
+    // In MB: above it Node refuses new streams, and what is on the way counts.
+    maxSessionMemory: 64,
   })
   let leaving = false
   session.on('goaway', () => {

@@ -8,8 +8,9 @@ const maxServerErrorTries = 3
 export const triesFor = (status: number): number =>
   status === 429 ? maxTries : status >= 500 || status === 408 ? maxServerErrorTries : 1
 
-/** Doubles with each try. */
-export const pauseMs = (baseMs: number, tries: number): number => Math.min(baseMs * 2 ** (tries - 1), maxRetryAfterMs)
+/** Doubles with each try. A registry that is asked too often gets four times that. */
+export const pauseMs = (baseMs: number, tries: number, status?: number): number =>
+  Math.min(baseMs * 2 ** (tries - 1) * (status === 429 ? 4 : 1), maxRetryAfterMs)
 
 /** Half to all of it: nodes that were refused together do not come back together. */
 export const jittered = (ms: number): number => ms * (0.5 + Math.random() / 2)

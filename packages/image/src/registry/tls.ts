@@ -59,7 +59,8 @@ function contextOf(host: string, { authorities = [], certificate, key }: TlsSett
   try {
     return createSecureContext({
       minVersion: 'TLSv1.2',
-      ...(authorities.length === 0 ? {} : { ca: [...authorities] }),
+      // Without this, NODE_EXTRA_CA_CERTS would count.
+      ca: authorities.length === 0 ? getCACertificates('bundled') : [...authorities],
       ...(certificate === undefined ? {} : { cert: certificate }),
       ...(key === undefined ? {} : { key }),
     })
