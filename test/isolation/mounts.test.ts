@@ -7,6 +7,7 @@ import { MountPropagation } from '@coracle/cri-api'
 import { run } from '@coracle/testkit/program'
 import { failsWith } from '../cri/expect.ts'
 import { type Cri, criSuite } from '../cri/suite.ts'
+import { pushImage } from './suite.ts'
 
 const { PROPAGATION_PRIVATE, PROPAGATION_HOST_TO_CONTAINER, PROPAGATION_BIDIRECTIONAL } = MountPropagation
 
@@ -199,5 +200,45 @@ criSuite('mounts', (cri) => {
     const create = (name: string) => pod.create({ mounts: [{ containerPath: '/x', hostPath: join(base, name) }] })
     await failsWith('failed_precondition', create('real/file/below'), /real\/file/)
     await failsWith('failed_precondition', create('dangling'), /dangling/)
+  })
+
+  it('an image as a volume: a part of it, never changed, told by its id even when its name means another', async () => {
+    const push = (body: string) =>
+      pushImage(cri, 'isolation/volume', {
+        layers: [
+          [
+            { path: 'data', type: 'directory' },
+            { path: 'data/file', body },
+          ],
+        ],
+      })
+    const image = await push('one')
+    const idOf = async () => (await cri.image.imageStatus({ image: { image } })).image?.id
+    const first = await idOf()
+    await using pod = await cri.pod()
+    const volume = { image: { image }, readonly: true }
+    const container = await pod.run({
+      mounts: [
+        { containerPath: '/all', ...volume },
+        { containerPath: '/part', ...volume, imageSubPath: 'data', mountOptions: ['noexec'] },
+      ],
+      linux: admin,
+    })
+    assert.equal(await container.sh('cat /all/data/file /part/file'), 'oneone')
+    assert.notEqual((await container.exec(['sh', '-c', 'echo x > /part/file'])).exitCode, 0)
+    assert.match(await container.sh('grep " /part " /proc/self/mountinfo'), / ro,.*noexec/)
+    // Whoever may remount writes into a layer of their own.
+    await container.exec(['sh', '-c', 'mount -o remount,bind,rw /all && echo x > /all/data/file'])
+    const other = await pod.run({ mounts: [{ containerPath: '/all', ...volume }] })
+    assert.equal(await other.sh('cat /all/data/file'), 'one')
+    await push('two')
+    assert.notEqual(await idOf(), first)
+    for (const { image: told } of (await container.status()).mounts)
+      assert.deepEqual([told?.image, told?.imageRef, told?.userSpecifiedImage], [first, first, image])
+    const create = (change: object) => pod.create({ mounts: [{ containerPath: '/x', ...volume, ...change }] })
+    await failsWith('not_found', create({ imageSubPath: 'nowhere' }), /ImageVolumeMountFailed.*nowhere/)
+    await failsWith('not_found', create({ image: { image: 'registry.invalid/none:1' } }), /ImageVolumeMountFailed/)
+    await failsWith('invalid_argument', create({ readonly: false }), /ImageVolumeMountFailed.*readonly/)
+    await failsWith('invalid_argument', create({ imageSubPath: '../x' }), /image_sub_path/)
   })
 })

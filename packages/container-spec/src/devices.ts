@@ -52,10 +52,20 @@ function requestedDevices(field: string, request: Device, input: SpecInput): rea
   const found = [...input.devices.values()].filter((device) => isWithin(device.path, hostPath))
   if (found.length === 0)
     throw new CodedError('failed_precondition', `${field}.host_path ${quote(hostPath)} is no device of this node`)
+  const owner = input.ownDevices === true ? askedOwner(input) : {}
   return found.map((device) => ({
-    device: { ...device, path: containerPath + device.path.slice(hostPath.length) },
+    device: { ...device, ...owner, path: containerPath + device.path.slice(hostPath.length) },
     rule: deviceRule(device, access),
   }))
+}
+
+// kubelet's words, not the image's: a user by name may be anyone there.
+function askedOwner(input: SpecInput): { readonly uid?: number; readonly gid?: number } {
+  const security = input.config.linux?.securityContext
+  return {
+    ...(security?.runAsUser === undefined ? {} : { uid: Number(security.runAsUser.value) }),
+    ...(security?.runAsGroup === undefined ? {} : { gid: Number(security.runAsGroup.value) }),
+  }
 }
 
 /** The cgroup rule that lets a container use `device`. */

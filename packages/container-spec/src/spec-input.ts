@@ -69,6 +69,8 @@ export interface SpecInput {
   readonly sources: ReadonlyMap<string, SourceFacts>
   /** Host devices by path: of config.devices, and all of /dev for privileged containers. */
   readonly devices: ReadonlyMap<string, LinuxDevice>
+  /** Devices of the request belong to run_as_user and run_as_group instead of their owners on the node. Absent: no. */
+  readonly ownDevices?: boolean
   /** The container whose PID namespace a TARGET container joins. */
   readonly targetPidnsPath: string | undefined
   /** Parsed profile file for Localhost seccomp. */

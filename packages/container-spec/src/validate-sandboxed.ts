@@ -52,6 +52,7 @@ export function checkSandboxedContainer(config: ContainerConfig, handler: string
     if (mount.propagation !== 0)
       refuse(`config.mounts[${i}].propagation`, handler, 'into which later mounts of the node do not come')
     if (mount.recursiveReadOnly)
-      refuse(`config.mounts[${i}].recursive_read_only`, handler, 'which cannot make submounts read-only')
+      // kubelet shows this word as the reason.
+      refuse(`RROUnsupported: config.mounts[${i}].recursive_read_only`, handler, 'which cannot make submounts read-only')
   })
 }

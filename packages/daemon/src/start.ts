@@ -216,6 +216,7 @@ function settingsOf(config: Config, defaultRuntime: string): Services['settings'
     monitorCgroup: config.cgroups.monitor,
     defaultCgroupParent: config.cgroups.defaultParent,
     probeTimeoutMs: config.limits.probeTimeoutMs,
+    ownDevices: config.ownDevices,
     unsetSeccomp: config.unsetSeccomp === 'runtime_default' ? 'runtimeDefault' : 'unconfined',
     unclaimedMs: config.limits.unclaimedMs,
   }

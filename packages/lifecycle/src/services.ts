@@ -41,6 +41,8 @@ export interface Settings {
   readonly defaultCgroupParent: string
   /** How long a look at a path that a pod supplied may take. */
   readonly probeTimeoutMs: number
+  /** Devices belong to the user that a container asks for, not to their owners on the node. */
+  readonly ownDevices: boolean
   /** What a container without a seccomp field gets: the CRI says none. */
   readonly unsetSeccomp: 'runtimeDefault' | 'unconfined'
   /** How long a made pod or container waits for the retry of a caller that gave up. */

@@ -93,6 +93,7 @@ function openServices(machine: TestMachine, options: TestServicesOptions, change
       stateDirectory: join(directory, 'state'),
       ...{ defaultRuntime: runtime.handler, initProgram: '/usr/bin/init', monitorCgroup: undefined },
       ...{ defaultCgroupParent: '/coracle', probeTimeoutMs: 1000, unsetSeccomp: 'unconfined', unclaimedMs: 120_000 },
+      ownDevices: false,
       ...options.settings,
     },
     ...{ podLocks: new KeyedLock(), containerLocks: new KeyedLock() },

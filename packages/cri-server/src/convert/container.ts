@@ -53,10 +53,14 @@ function imageOf(container: Container, image: Image | undefined): MessageInitSha
   }
 }
 
-/** A mount of an image tells which one it is: kubelet keeps images in use by that. */
-function mountOf(mount: Mount, images: Pick<Images, 'find'>): MessageInitShape<typeof MountSchema> {
-  if (mount.image === undefined || mount.image.image === '') return mount
-  return { ...mount, image: { ...mount.image, imageRef: images.find(mount.image.image)?.id ?? mount.image.imageRef } }
+/**
+ * A mount of an image tells which one it is by its id: kubelet compares `image.image` with `Image.id` and collects what it does not find there
+ * (KEP-4639). What was asked for is in user_specified_image.
+ */
+function mountOf(mount: Mount, id: string | undefined): MessageInitShape<typeof MountSchema> {
+  if (mount.image === undefined || mount.image.image === '' || id === undefined) return mount
+  const { image } = mount
+  return { ...mount, image: { ...image, image: id, imageRef: id, userSpecifiedImage: image.userSpecifiedImage || image.image } }
 }
 
 export function containerStatus(
@@ -75,7 +79,7 @@ export function containerStatus(
     reason: ended?.reason ?? '',
     message: ended?.message ?? '',
     image: imageOf(container, image),
-    mounts: config.mounts.map((mount) => mountOf(mount, images)),
+    mounts: config.mounts.map((mount, i) => mountOf(mount, made?.imageVolumes?.[i])),
     logPath: container.logPath ?? '',
     stopSignal: config.stopSignal,
     ...(container.resources === undefined ? {} : { resources: { linux: container.resources } }),

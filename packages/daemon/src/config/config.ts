@@ -48,6 +48,7 @@ export interface Config {
     readonly addTimeoutMs: number
     readonly delTimeoutMs: number
   }
+  readonly ownDevices: boolean
   readonly apparmor: { readonly enabled: boolean; readonly parser: string | undefined }
   readonly selinux: { readonly enabled: boolean }
   readonly cdi: { readonly specDirs: readonly string[]; readonly annotations: boolean }
@@ -109,6 +110,7 @@ export function toConfig(settings: Settings, exists: (path: string) => boolean):
       addTimeoutMs: get<number>('cni.add_timeout_s') * 1000,
       delTimeoutMs: get<number>('cni.del_timeout_s') * 1000,
     },
+    ownDevices: get('devices.owner_from_security_context'),
     apparmor: { enabled: get('apparmor.enabled'), parser: get('apparmor.parser') },
     selinux: { enabled: get('selinux.enabled') },
     cdi: { specDirs: get('cdi.spec_dirs'), annotations: get('cdi.annotations') },

@@ -186,6 +186,13 @@ export const keys: readonly Key[] = [
   },
 
   {
+    path: 'devices.owner_from_security_context',
+    type: 'boolean',
+    default: false,
+    doc: 'Devices of a request belong to its run_as_user and run_as_group, instead of keeping their owners of the node.',
+  },
+
+  {
     path: 'apparmor.enabled',
     type: 'boolean',
     default: true,

@@ -151,7 +151,7 @@ function logPathOf(pod: Pod, config: ContainerConfig): string | undefined {
 async function buildContainer(services: Services, pod: Pod, container: Container): Promise<Container> {
   const paths = containerPaths(services.settings, container.id)
   await failpoint('container.wanted')
-  const { input, image } = await gatherInput(services, pod, container)
+  const { input, image, imageVolumes } = await gatherInput(services, pod, container)
   await failpoint('container.rootfs')
   const { spec, user, warnings, mustBeDirectories } = createSpec(input)
   for (const path of mustBeDirectories) requireDirectory(input.rootfsPath, path)
@@ -159,7 +159,7 @@ async function buildContainer(services: Services, pod: Pod, container: Container
   const stopSignal = resolveStopSignal(container.config, image.config.stopSignal)
   const doubt = stopSignalWarning(image.config.stopSignal)
   if (doubt !== undefined) log.warn(doubt, { containerId: container.id })
-  const made = { process: spec.process, user, cgroupsPath: spec.linux.cgroupsPath, stopSignal }
+  const made = { process: spec.process, user, cgroupsPath: spec.linux.cgroupsPath, stopSignal, imageVolumes }
   try {
     const { pid, monitorPid } = await runtimeOf(services, pod).create(
       {

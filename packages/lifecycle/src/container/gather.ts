@@ -16,7 +16,7 @@ import { podIdmap } from '../pod/user-namespace.ts'
 import { containerLabels, mountLabel } from '../selinux/labels.ts'
 import type { Services } from '../services.ts'
 import { cdiEdits, lookAtDevices } from './devices.ts'
-import { mountImageVolumes } from './image-volumes.ts'
+import { type ImageVolumes, mountImageVolumes } from './image-volumes.ts'
 import { lookAtSources } from './sources.ts'
 
 /** Largest /etc/passwd and /etc/group that are read from an image. */
@@ -26,7 +26,7 @@ export async function gatherInput(
   services: Services,
   pod: Pod,
   container: Container,
-): Promise<{ input: SpecInput; image: Image }> {
+): Promise<{ input: SpecInput; image: Image; imageVolumes: ImageVolumes['images'] }> {
   const { config, id } = container
   const image = services.images.find(container.imageId)
   if (image === undefined) throw notFound(`image ${container.imageId} is not present: pull it first`)
@@ -42,6 +42,7 @@ export async function gatherInput(
   ])
   const handler = services.handlerSettings(pod.runtime)
   const cdi = cdiEdits(services, config)
+  const volumes = await stage(['image volumes', ''], () => mountImageVolumes(services, pod, container))
   const input: SpecInput = {
     id,
     pod: podFacts(services, pod),
@@ -62,18 +63,19 @@ export async function gatherInput(
     group: services.host.paths.readInRoot(rootfs.path, '/etc/group', accountsMaxBytes),
     sources,
     devices: lookAtDevices(services, config, cdi),
+    ownDevices: services.settings.ownDevices,
     ...(cdi === undefined ? {} : { cdi }),
     targetPidnsPath: targetPidns(services, pod, config),
     localhostSeccomp: localhostSeccomp(config, readProfile),
     allowedAnnotations: handler.allowedAnnotations,
     mountOptions: handler.mountOptions,
     volumes: makeVolumes(services, container, { image, label: labels?.mountLabel }),
-    imageMounts: await stage(['image volumes', ''], () => mountImageVolumes(services, pod, container)),
+    imageMounts: volumes.sources,
     unsetSeccomp: services.settings.unsetSeccomp,
     compiledSeccomp: isCrun(services, pod),
     sandboxed: runtimeOf(services, pod).sandboxed,
   }
-  return { input, image }
+  return { input, image, imageVolumes: volumes.images }
 }
 
 function targetPidns(services: Services, pod: Pod, config: ContainerConfig): string | undefined {

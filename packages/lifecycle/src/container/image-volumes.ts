@@ -5,6 +5,7 @@ import { isErrno } from '@coracle/base/errno'
 import { CodedError, invalid } from '@coracle/base/errors'
 import { quote } from '@coracle/base/ids'
 import type { Mount } from '@coracle/cri-api'
+import type { ImageId } from '@coracle/oci-spec/digest'
 import type { Container } from '../model/container.ts'
 import type { Pod } from '../model/pod.ts'
 import { podIdmap } from '../pod/user-namespace.ts'
@@ -16,13 +17,17 @@ const failure = 'ImageVolumeMountFailed'
 
 const keyOf = (containerId: string, index: number): string => `${containerId}.${index}`
 
-/** Mounts the images that a container's mounts name. Returns the source directory by container path. Undone by `removeImageVolumes`. */
-export async function mountImageVolumes(
-  services: Services,
-  pod: Pod,
-  { id, config }: Container,
-): Promise<ReadonlyMap<string, string>> {
+export interface ImageVolumes {
+  /** The directory of each, by container path as sent. */
+  readonly sources: ReadonlyMap<string, string>
+  /** By the mount's position. */
+  readonly images: Readonly<Record<number, ImageId>>
+}
+
+/** Mounts the images that a container's mounts name. Undone by `removeImageVolumes`. */
+export async function mountImageVolumes(services: Services, pod: Pod, { id, config }: Container): Promise<ImageVolumes> {
   const sources = new Map<string, string>()
+  const images: Record<number, ImageId> = {}
   for (const [index, mount] of config.mounts.entries()) {
     const name = mount.image?.image ?? ''
     if (name === '') continue
@@ -34,9 +39,10 @@ export async function mountImageVolumes(
     const label = containerLabels(services, pod, config)
     const request = { key: keyOf(id, index), image: image.id, ...mountLabel(label), ...podIdmap(services, pod) }
     const rootfs = await services.images.createRootfs(request, services.shutdown)
+    images[index] = image.id
     sources.set(mount.containerPath, subPath(field, rootfs.path, mount))
   }
-  return sources
+  return { sources, images }
 }
 
 // A link in a hostile image could lead anywhere on the host, where the runtime resolves the path: none is followed.

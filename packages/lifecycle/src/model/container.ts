@@ -37,6 +37,8 @@ export interface Made {
   readonly user: ContainerUserIds
   readonly cgroupsPath: string
   readonly stopSignal: number
+  /** The images that its mounts are of, by the mount's position: a name may mean another one later. */
+  readonly imageVolumes?: Readonly<Record<number, ImageId>>
 }
 
 /** A container. A record is never changed: a change makes a new one. */
