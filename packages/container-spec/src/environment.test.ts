@@ -15,7 +15,7 @@ const env = (options: { image?: string[]; cri?: [string, string | Uint8Array][];
     home: '/root',
   })
 
-describe('environment', () => {
+describe('M-16 environment', () => {
   test('H-48: PATH, HOSTNAME and HOME by default, TERM with a terminal', () => {
     assert.deepEqual(env().env, [`PATH=${defaultPath}`, 'HOSTNAME=web', 'HOME=/root'])
     assert.ok(env({ terminal: true }).env.includes('TERM=xterm'))

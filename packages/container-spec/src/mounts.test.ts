@@ -176,7 +176,7 @@ describe('image volumes', () => {
   })
 })
 
-describe('VOLUMEs of the image', () => {
+describe('M-19 VOLUMEs of the image', () => {
   const volumes = (list: string[], mounts: MountInit[] = []) => planVolumes({ ...image, volumes: list }, container({ mounts }))
   test('CVE-2022-23648: paths are clean and stay below the root', () => {
     assert.deepEqual(volumes(['/../../../../canary', '/a/', 'b', '/a']).paths, ['/canary', '/a', '/b'])
@@ -185,6 +185,10 @@ describe('VOLUMEs of the image', () => {
     const made = volumes(['/proc', '/proc/x', '/sys/fs/cgroup', '/dev', '/', '/x/../dev/shm', '/a\0'])
     assert.deepEqual(made.paths, [])
     assert.equal(made.warnings.length, 7)
+  })
+  test('no more than a thousand', () => {
+    const made = volumes(Array.from({ length: 10_000 }, (_, i) => `/v${i}`))
+    assert.deepEqual([made.paths.length, made.warnings.length], [1000, 1])
   })
   test('CRI’s mount at the path wins', () => {
     assert.deepEqual(volumes(['/data', '/e'], [data]).paths, ['/e'])

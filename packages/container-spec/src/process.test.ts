@@ -5,7 +5,7 @@ import { throws } from '../test/throws.ts'
 import { commandLine, execProcess, workingDirectory } from './process.ts'
 import { createSpec } from './spec.ts'
 
-describe('command and args against Entrypoint and Cmd', () => {
+describe('M-14 M-15 command and args against Entrypoint and Cmd', () => {
   const some = { none: [], entrypoint: ['/ep', 'e'], cmd: ['c'], command: ['/cmd', 'x'], args: ['a'] }
   const { none, entrypoint, cmd, command, args } = some
   const table: readonly (readonly string[][])[] = [
@@ -39,7 +39,7 @@ describe('command and args against Entrypoint and Cmd', () => {
   })
 })
 
-describe('working directory', () => {
+describe('M-17 working directory', () => {
   const at = (workingDir: string, ofImage = '') => workingDirectory(container({ workingDir }), { ...image, workingDir: ofImage })
   test('CRI’s, else the image’s, else /', () => {
     assert.equal(at(''), '/')

@@ -8,7 +8,7 @@ import { parseSignal, resolveStopSignal, stopSignalEnum, stopSignalWarning } fro
 
 const ofEnum = (stopSignal: number, image = '') => resolveStopSignal(container({ stopSignal: stopSignal as Signal }), image)
 
-describe('resolveStopSignal', () => {
+describe('M-20 resolveStopSignal', () => {
   test('all 66 values of CRI’s enum mean what their names say', () => {
     const names = Object.entries(Signal).filter((entry): entry is [string, Signal] => typeof entry[1] === 'number')
     assert.equal(names.length, 66)

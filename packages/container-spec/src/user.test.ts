@@ -26,7 +26,7 @@ const resolve = (imageUser: string, security?: SecurityInit, files: { passwd?: B
     group: files.group,
   })
 
-describe('USER of the image', () => {
+describe('M-18 USER of the image', () => {
   const table: readonly (readonly [user: string, uid: number, gid: number, groups: readonly number[], home: string])[] = [
     ['', 0, 0, [0, 50], '/root'],
     ['root', 0, 0, [0, 50], '/root'],
@@ -63,7 +63,7 @@ describe('USER of the image', () => {
   })
 })
 
-describe('run_as_user, run_as_username, run_as_group', () => {
+describe('M-18 run_as_user, run_as_username, run_as_group', () => {
   const ids = (security: SecurityInit, user = 'app:staff') => {
     const { uid, gid, supplementalGroups } = resolve(user, security)
     return [uid, gid, supplementalGroups]

@@ -11,6 +11,7 @@ export interface PlannedVolumes {
   readonly warnings: readonly string[]
 }
 
+const maxVolumes = 1000
 const guarded = ['/proc', '/sys', '/dev']
 
 /** Which volumes of an image are made: none over the runtime's own file systems (CVE-2019-16884), none where CRI mounts something. */
@@ -27,7 +28,13 @@ export function planVolumes(image: ImageConfig, config: ContainerConfig): Planne
       guarded.some((directory) => isWithin(path, directory))
     )
       warnings.push(`volume ${quote(volume)} of the image is ignored: it must lie below / and outside ${guarded.join(', ')}`)
-    else if (!taken.has(path)) paths.add(path)
+    else if (!taken.has(path)) {
+      if (paths.size >= maxVolumes && !paths.has(path)) {
+        warnings.push(`the image declares more than ${maxVolumes} volumes: the others are ignored`)
+        break
+      }
+      paths.add(path)
+    }
   }
   return { paths: [...paths], warnings }
 }

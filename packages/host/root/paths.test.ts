@@ -47,27 +47,31 @@ function racer(path: string, target: string): Worker {
   return new Worker(code, { eval: true, workerData: { path, target } })
 }
 
-test('removeTree() removes odd names, deep trees and links, but not what they mean', needsRoot(), async () => {
-  await using dir = scratch()
-  const alive = canary(dir.path)
-  const tree = `${dir.path}/tree`
-  const script = `mkdir ${tree}; cd ${tree}; touch $'\\xff\\xfe' $'a\\nb' -- -rf; ln -s ${alive} link; mkdir -m 000 closed; touch closed/file
+test(
+  'CVE-2024-23652 CVE-2024-23653 removeTree() removes odd names, deep trees and links, but not what they mean',
+  needsRoot(),
+  async () => {
+    await using dir = scratch()
+    const alive = canary(dir.path)
+    const tree = `${dir.path}/tree`
+    const script = `mkdir ${tree}; cd ${tree}; touch $'\\xff\\xfe' $'a\\nb' -- -rf; ln -s ${alive} link; mkdir -m 000 closed; touch closed/file
     python3 -c "
 import os
 for i in range(1200): os.mkdir('d'); os.chdir('d')
 open('leaf', 'w'); os.mkfifo('fifo')"`
-  assert.equal((await shell(script)).exitCode, 0)
-  await paths.removeTree(tree)
-  assert.ok(!existsSync(tree))
-  await paths.removeTree(tree)
-  assertAlive(alive)
-  symlinkSync(alive, tree)
-  await paths.removeTree(tree)
-  assert.ok(!existsSync(tree))
-  assertAlive(alive)
-})
+    assert.equal((await shell(script)).exitCode, 0)
+    await paths.removeTree(tree)
+    assert.ok(!existsSync(tree))
+    await paths.removeTree(tree)
+    assertAlive(alive)
+    symlinkSync(alive, tree)
+    await paths.removeTree(tree)
+    assert.ok(!existsSync(tree))
+    assertAlive(alive)
+  },
+)
 
-test('removeTree() stops at a mount, of a directory or a file', needsRoot(), async () => {
+test('CVE-2024-23652 CVE-2024-23653 removeTree() stops at a mount, of a directory or a file', needsRoot(), async () => {
   await using dir = scratch()
   const alive = canary(dir.path)
   for (const [source, place] of [
@@ -91,7 +95,7 @@ test('removeTree() stops at a mount, of a directory or a file', needsRoot(), asy
   assertAlive(alive)
 })
 
-test('removeTree() is not led out by a swapped directory', needsRoot(), async () => {
+test('CVE-2024-23651 removeTree() is not led out by a swapped directory', needsRoot(), async () => {
   await using dir = scratch()
   const alive = canary(dir.path)
   const tree = `${dir.path}/tree`

@@ -97,6 +97,20 @@ export const accepted: readonly (readonly [string, Parts, Tree])[] = [
     [paxHeader({ uid: '2147483647', gid: '4294967294' }), file('a')],
     { a: 'f644 2147483647:4294967294 x' },
   ],
+  ['T-03 takes . and / for the root', [dir('.'), dir('/', { mode: 0o777 }), dir('./'), file('a')], { a: 'f644 x' }],
+  [
+    'T-13 follows forty links and no more',
+    [...Array.from({ length: 39 }, (_, i) => symlink(`l${i}`, i === 38 ? 'd' : `l${i + 1}`)), dir('d'), file('l0/x')],
+    {
+      ...Object.fromEntries(Array.from({ length: 39 }, (_, i) => [`l${i}`, `l ${i === 38 ? 'd' : `l${i + 1}`}`])),
+      ...{ d: 'd755', 'd/x': 'f644 x' },
+    },
+  ],
+  [
+    'T-32 takes the last of two long names, also without its NUL',
+    [gnuLong('L', 'first'), rawEntry({ name: 'L', type: 'L', body: 'second' }), file('short')],
+    { second: 'f644 x' },
+  ],
   ['T-43 makes a fifo', [{ name: 'p', type: '6', mode: 0o640 }], { p: 'p640' }],
   [
     'T-42 makes devices',
@@ -200,6 +214,11 @@ export const refused: readonly (readonly [string, Parts])[] = [
   ['T-17 hard link to a whiteout', [file('.wh.w', ''), hardlink('a', 'w')]],
   ['T-20 parent is a file', [file('a'), file('a/b')]],
   ...['V', 'M', 'N', 'D', 'Z', 's'].map((type): readonly [string, Parts] => [`T-30 type ${type}`, [{ name: 'a', type }]]),
+  [
+    'T-13 chain of sixty links',
+    [...Array.from({ length: 60 }, (_, i) => symlink(`l${i}`, i === 59 ? 'd' : `l${i + 1}`)), dir('d'), file('l0/x')],
+  ],
+  ['T-44 a socket, which tar has no type for', [{ name: 'a', type: 's' }]],
   ['T-30 type 0xff', [{ name: 'a', type: 0xff }]],
   ['T-31 GNU sparse', [{ name: 'a', type: 'S' }]],
   ['T-31 PAX sparse', [paxHeader({ 'GNU.sparse.major': '1', 'GNU.sparse.minor': '0' }), file('a')]],
@@ -245,6 +264,11 @@ export const refused: readonly (readonly [string, Parts])[] = [
   ['T-39 wrong checksum', [file('a', 'x', { patch: { 148: '000001\0 ' } })]],
   ['T-46 capability of a wrong length', [paxHeader({ 'SCHILY.xattr.security.capability': 'xx' }), file('a')]],
   ['T-49 attribute of 64 KiB and 1', [paxHeader({ 'SCHILY.xattr.user.a': Buffer.alloc(65_537) }), file('a')]],
+  ['T-46 capability on a link', [paxHeader({ 'SCHILY.xattr.security.capability': 'xx' }), symlink('l', 'x')]],
+  [
+    'T-49 ten thousand attributes',
+    [paxHeader(Object.fromEntries(Array.from({ length: 10_000 }, (_, i) => [`SCHILY.xattr.user.a${i}`, '']))), file('a')],
+  ],
   [
     'T-49 attributes that do not fit',
     [

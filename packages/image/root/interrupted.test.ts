@@ -80,7 +80,7 @@ describe('interrupted downloads', needsRoot(), () => {
     assert.deepEqual([others, kept()], [[], []])
   })
 
-  test('a part that a power loss has spoilt is thrown away, and everything is downloaded again', async () => {
+  test('C-11 a part that a power loss has spoilt is thrown away, and everything is downloaded again', async () => {
     const layer = layerOf('spoilt')
     world.registry.addImage('spoilt', '1', [layer])
     const part = await killedPull('spoilt', layer.blob)

@@ -102,7 +102,6 @@ function partsOf({ store, rootfs }: DiskUsageDeps): readonly Omit<PartUsage, key
   return [
     ...staging.map((path) => ({ kind: 'partial' as const, path })),
     { kind: 'partial', path: layout.downloads },
-    ...orphaned.filter((path) => !path.startsWith(`${layout.trees}/`)).map((path) => ({ kind: 'orphan' as const, path })),
     ...orphaned.filter((path) => !whole.includes(dirname(path))).map((path) => ({ kind: 'orphan' as const, path })),
     ...layout.trashes.map((path) => ({ kind: 'trash' as const, path })),
     { kind: 'records', path: layout.trees },

@@ -83,5 +83,15 @@ describe('image config', () => {
     assert.equal(config.platform.os, 'linux')
   })
 
+  test('M-22 what is for other tools is ignored, whatever it is', () => {
+    const others = { OnBuild: 5, Healthcheck: 'x', Shell: {}, ArgsEscaped: 'yes', Cmd: ['a'] }
+    assert.deepEqual(parse(JSON.stringify({ ...base, config: others })).cmd, ['a'])
+  })
+
+  test('M-23 times of creation out of all range are text', () => {
+    for (const created of ['0000-01-01T00:00:00Z', '9999999-01-01T00:00:00Z', 'never'])
+      assert.equal(parse(JSON.stringify({ ...base, created })).created, created)
+  })
+
   test('M-10 keys twice', () => refuses(JSON.stringify(base).replace('{', '{"rootfs":{},')))
 })

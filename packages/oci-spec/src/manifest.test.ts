@@ -64,7 +64,7 @@ describe('manifests', () => {
 
   test('M-03 an index of too many entries', () => refuses({ ...index, manifests: Array(257).fill(index.manifests[0]) }))
 
-  test('M-05 an artifact, M-06 schema 1, M-08 encryption, file system images', () => {
+  test('M-05 an artifact, M-06 schema 1, M-08 encryption, EROFS and other file system images', () => {
     refuses({ ...manifest, artifactType: 'application/x' }, undefined, 'unimplemented', /not a runnable image/)
     refuses(
       { ...manifest, config: { ...config, mediaType: 'application/vnd.oci.empty.v1+json' } },
@@ -80,12 +80,20 @@ describe('manifests', () => {
       'unimplemented',
       /encrypted/,
     )
-    refuses({ ...manifest, layers: [{ ...layer, mediaType: 'application/vnd.erofs' }] }, undefined, 'unimplemented')
+    for (const mediaType of ['application/vnd.erofs', 'application/vnd.erofs.layer.v1', 'application/vnd.squashfs.layer.v1'])
+      refuses({ ...manifest, layers: [{ ...layer, mediaType }] }, undefined, 'unimplemented')
   })
 
   test('M-07 CVE-2020-15157: a foreign layer is read without its urls', () => {
     const foreign = { ...layer, mediaType: 'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip', urls: ['http://evil/'] }
     assert.doesNotMatch(JSON.stringify(parse({ ...manifest, layers: [foreign] })), /evil/)
+  })
+
+  test('M-09 content in the manifest itself is not believed: it is downloaded', () => {
+    const { layers } = parse({ ...manifest, layers: [{ ...layer, data: Buffer.from('abc').toString('base64') }] }) as {
+      readonly layers: readonly object[]
+    }
+    assert.deepEqual(layers, [layer])
   })
 
   test('M-10 keys twice, byte order mark, comments, nonsense', () => {

@@ -47,7 +47,7 @@ describe('TarReader', () => {
       assert.deepEqual(read(sample, bytes), whole, `pieces of ${bytes} bytes`)
   })
 
-  test('10 000 mutated archives end in entries or an error, and soon', () => {
+  test('CVE-2026-59874 CVE-2026-59875 10 000 mutated archives end in entries or an error, and soon', () => {
     let random = 1
     const next = (n: number) => {
       random = (Math.imul(random, 1103515245) + 12345) & 0x7fffffff
