@@ -13,6 +13,7 @@ import { attachEndpoint, startProduct } from './products.ts'
 import { Recorder } from './recorder.ts'
 import { measureDensity, measureIdle } from './scenarios/density.ts'
 import { measureExec } from './scenarios/exec.ts'
+import { measureIsolation } from './scenarios/isolation.ts'
 import { measureKubelet } from './scenarios/kubelet.ts'
 import { measureParallel } from './scenarios/parallel.ts'
 import { measurePods } from './scenarios/pods.ts'
@@ -29,6 +30,7 @@ const scenarios: Readonly<Record<ScenarioName, (bench: Bench) => Promise<void>>>
   parallel: measureParallel,
   density: measureDensity,
   kubelet: measureKubelet,
+  isolation: measureIsolation,
   pull: measurePull,
 }
 
@@ -96,7 +98,8 @@ interface Outcome {
 }
 
 async function report({ options, recorder, targets, others }: Outcome): Promise<void> {
-  const names = targets.map(({ name }) => name)
+  // A scenario may measure handlers that the others do not.
+  const names = [...new Set([...targets.map(({ name }) => name), ...recorder.targets()])]
   const machine = await describeMachine()
   const conditions = `median / p95; network ${options.network}; ${(others * 100).toFixed(0)} % of the machine busy with other work`
   process.stdout.write(`${Object.values(machine).join(' · ')}\n${conditions}\n\n${recorder.table(names)}\n`)

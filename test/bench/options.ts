@@ -11,6 +11,7 @@ export const scenarioNames = [
   'parallel',
   'density',
   'kubelet',
+  'isolation',
   'pull',
 ] as const
 export type ScenarioName = (typeof scenarioNames)[number]

@@ -1,6 +1,8 @@
 // Pods as kubelet makes them, with the time that each call took.
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
+import type { MessageInitShape } from '@bufbuild/protobuf'
+import type { LinuxContainerSecurityContextSchema, LinuxSandboxSecurityContextSchema, MountSchema } from '@coracle/cri-api'
 import { timed } from './statistics.ts'
 import type { Target } from './target.ts'
 
@@ -19,16 +21,26 @@ export interface StartTimes {
 /** What every measured container runs; tells its processes from those of the runtime. */
 export const payload = ['/bin/busybox', 'sleep', '31536001'] as const
 
+/** What a pod and its container ask for beside kubelet's defaults. */
+export interface Shape {
+  readonly podSecurity?: MessageInitShape<typeof LinuxSandboxSecurityContextSchema>
+  readonly containerSecurity?: MessageInitShape<typeof LinuxContainerSecurityContextSchema>
+  readonly mounts?: MessageInitShape<typeof MountSchema>[]
+}
+
 let serial = 0
 
 /** RunPodSandbox, CreateContainer, StartContainer. */
-export async function startPod(target: Target): Promise<{ readonly pod: BenchPod; readonly times: StartTimes }> {
+export async function startPod(
+  target: Target,
+  shape: Shape = {},
+): Promise<{ readonly pod: BenchPod; readonly times: StartTimes }> {
   const { runtime } = target.client
-  const config = podConfig(target)
+  const config = podConfig(target, shape)
   mkdirSync(config.logDirectory, { recursive: true })
   const run = await timed(() => runtime.runPodSandbox({ config, runtimeHandler: target.handler }))
   const podId = run.value.podSandboxId
-  const create = await timed(() => createContainer(target, { podId, config, index: 0 }))
+  const create = await timed(() => createContainer(target, { podId, config, index: 0, shape }))
   const containerId = create.value
   const start = await timed(() => runtime.startContainer({ containerId }))
   return { pod: { podId, containerId, config }, times: { runMs: run.ms, createMs: create.ms, startMs: start.ms } }
@@ -36,7 +48,7 @@ export async function startPod(target: Target): Promise<{ readonly pod: BenchPod
 
 export async function createContainer(
   target: Target,
-  { podId, config, index }: { podId: string; config: BenchPod['config']; index: number },
+  { podId, config, index, shape = {} }: { podId: string; config: BenchPod['config']; index: number; shape?: Shape },
 ): Promise<string> {
   const { containerId } = await target.client.runtime.createContainer({
     podSandboxId: podId,
@@ -47,7 +59,11 @@ export async function createContainer(
       labels: { 'io.kubernetes.container.name': `main${index}`, 'io.kubernetes.pod.uid': config.metadata.uid },
       annotations: { 'io.kubernetes.container.restartCount': '0' },
       logPath: `main${index}/0.log`,
-      linux: { resources: { cpuShares: 2n, oomScoreAdj: 1000n } },
+      ...(shape.mounts === undefined ? {} : { mounts: shape.mounts }),
+      linux: {
+        resources: { cpuShares: 2n, oomScoreAdj: 1000n },
+        ...(shape.containerSecurity === undefined ? {} : { securityContext: shape.containerSecurity }),
+      },
     },
     sandboxConfig: config,
   })
@@ -93,7 +109,7 @@ export async function inParallel<T>(items: readonly T[], limit: number, work: (i
   if (failed !== undefined) throw failed.reason
 }
 
-function podConfig(target: Target) {
+function podConfig(target: Target, shape: Shape) {
   const uid = crypto.randomUUID()
   const name = `bench-${++serial}`
   return {
@@ -106,7 +122,7 @@ function podConfig(target: Target) {
     linux: {
       cgroupParent: target.cgroupParent,
       // Network and IPC of the pod, PID of each container: kubelet's defaults.
-      securityContext: { namespaceOptions: { network: 0, pid: 1, ipc: 0 } },
+      securityContext: shape.podSecurity ?? { namespaceOptions: { network: 0, pid: 1, ipc: 0 } },
     },
   }
 }

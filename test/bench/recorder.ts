@@ -7,6 +7,8 @@ export interface Metric {
   /** The ratio to containerd that we mean to reach, by target. */
   readonly goals?: Readonly<Record<string, number>>
   readonly better?: 'lower' | 'higher'
+  /** False: a difference, whose ratio to another says nothing. */
+  readonly ratio?: false
 }
 
 export class Recorder {
@@ -16,6 +18,11 @@ export class Recorder {
     const row = this.#samples.get(metric.name) ?? { metric, byTarget: new Map<string, number[]>() }
     this.#samples.set(metric.name, row)
     row.byTarget.set(target, [...(row.byTarget.get(target) ?? []), value])
+  }
+
+  /** Everything that was measured, in the order of its first sample. */
+  targets(): readonly string[] {
+    return [...new Set([...this.#samples.values()].flatMap(({ byTarget }) => [...byTarget.keys()]))]
   }
 
   toJson(): unknown {
@@ -53,7 +60,7 @@ function ratio(
   metric: Metric,
   { name, samples, base }: { name: string; samples: readonly number[] | undefined; base: readonly number[] | undefined },
 ): string {
-  if (samples === undefined || base === undefined) return '–'
+  if (samples === undefined || base === undefined || metric.ratio === false) return '–'
   const value = median(samples) / median(base)
   const goal = metric.goals?.[name]
   if (goal === undefined) return value.toFixed(2)
