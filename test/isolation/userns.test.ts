@@ -213,6 +213,12 @@ function refusals(cri: Cri): void {
     await using plain = await cri.pod()
     await failsWith('invalid_argument', plain.create(inside()), /differs from the pod's/)
   })
+  it('gVisor, which has no mapping to give, says so', async () => {
+    const { runtimeHandlers } = await cri.runtime.status({})
+    assert.equal(runtimeHandlers.find(({ name }) => name === 'runsc')?.features?.userNamespaces, false)
+    const call = cri.runtime.runPodSandbox({ config: cri.podConfig(mapped()), runtimeHandler: 'runsc' })
+    await failsWith('failed_precondition', call, /userns_options.*runsc/)
+  })
   it('NODE is the host’s', async () => {
     await using pod = await cri.pod(mapped({ usernsOptions: { mode: NODE } }))
     const container = await pod.run(inside({}, { usernsOptions: { mode: NODE } }))

@@ -1,4 +1,5 @@
 // A host in memory: no root, no kernel. It keeps what would exist, records every call, and fails where it is told to.
+import { mkdirSync } from 'node:fs'
 import { CodedError, precondition } from '@coracle/base/errors'
 import type {
   CgroupMode,
@@ -133,6 +134,8 @@ function fakeMounts(world: World): Mounts {
     },
     async mountClone({ source, destination, usernsPath }) {
       world.call('mounts.mountClone', `${source} ${destination}`)
+      // Whoever cleans up looks for it.
+      mkdirSync(destination, { recursive: true })
       const id = ++world.lastId
       const options = usernsPath === undefined ? [] : ['idmapped', usernsPath]
       world.mountTargets.set(destination, {

@@ -24,7 +24,7 @@ export function monitorEnv(ctx: RuntimeContext, needs: { readonly attach: boolea
 export function containerArguments(ctx: RuntimeContext, request: CreateRequest): readonly string[] {
   const { paths } = request
   return [
-    ...common(ctx, paths, ownsStdio(ctx, request)),
+    ...common(ctx, paths, wrapperFor(ctx, request)),
     `--bundle=${paths.bundle}`,
     `--container-pidfile=${filesOf(paths).pid}`,
     `--persist-dir=${paths.state}`,
@@ -36,15 +36,20 @@ export function containerArguments(ctx: RuntimeContext, request: CreateRequest):
   ]
 }
 
-/**
- * crun gives its stdio to the root of a user namespace. Without input that would be the host's own /dev/null, for containers to take
- * the permissions from.
- */
-const ownsStdio = (ctx: RuntimeContext, { spec, stdin, terminal }: CreateRequest): boolean =>
-  ctx.kind === 'crun' && !stdin && !terminal && spec.linux.namespaces.some(({ type }) => type === 'user')
-
 /** Runs the program that follows as $0 with an empty pipe as its stdin: what a here-document of dash is. */
-const withEmptyInput = 'exec "$0" "$@" <<END\nEND\n'
+const emptyInput = 'exec "$0" "$@" <<END\nEND\n'
+/** Its stdout goes the way of its stderr, too. */
+const emptyInputNoOutput = 'exec "$0" "$@" <<END >&2\nEND\n'
+
+/**
+ * crun gives its stdio to the root of a user namespace. Where the monitor has the host's own /dev/null for it, containers could take the
+ * permissions from that: with a terminal as input and output, else as input when there is none.
+ */
+function wrapperFor(ctx: RuntimeContext, { spec, stdin, terminal }: CreateRequest): string | undefined {
+  if (ctx.kind !== 'crun' || !spec.linux.namespaces.some(({ type }) => type === 'user')) return undefined
+  if (terminal) return emptyInputNoOutput
+  return stdin ? undefined : emptyInput
+}
 
 export interface TerminalExec {
   readonly directory: string
@@ -72,15 +77,15 @@ export function execArguments(ctx: RuntimeContext, paths: ContainerPaths, exec: 
   ]
 }
 
-function common(ctx: RuntimeContext, paths: ContainerPaths, emptyInput = false): readonly string[] {
+function common(ctx: RuntimeContext, paths: ContainerPaths, wrapper?: string): readonly string[] {
   return [
     ctx.conmonPath,
     `--cid=${paths.id}`,
     `--cuuid=${paths.id}`,
     `--name=${paths.id}`,
-    ...(emptyInput
-      ? ['--runtime=/bin/sh', '--runtime-arg=-c', `--runtime-arg=${withEmptyInput}`, `--runtime-arg=${ctx.program}`]
-      : [`--runtime=${ctx.program}`]),
+    ...(wrapper === undefined
+      ? [`--runtime=${ctx.program}`]
+      : ['--runtime=/bin/sh', '--runtime-arg=-c', `--runtime-arg=${wrapper}`, `--runtime-arg=${ctx.program}`]),
     `--runtime-arg=--root=${ctx.runtimeRoot}`,
     ...ctx.extraArguments.map((argument) => `--runtime-arg=${argument}`),
     ...(ctx.cgroupDriver === 'systemd' ? ['--systemd-cgroup'] : []),
