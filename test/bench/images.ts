@@ -35,18 +35,21 @@ export async function prepareImages(options: Options, registry: () => Promise<Re
 const MiB = 1024 * 1024
 
 /** Five layers of 120 MiB; a third does not compress: some 200 MB to download, 600 MB to unpack. */
-function largeLayers(): TarEntry[][] {
-  return Array.from({ length: 5 }, (_, layer) => [
+const largeLayers = (): TarEntry[][] => Array.from({ length: 5 }, (_, layer) => largeLayer(layer))
+
+/** One of them. */
+export function largeLayer(layer: number): TarEntry[] {
+  return [
     { path: `layer${layer}`, type: 'directory' as const },
     ...Array.from({ length: 120 }, (_, file) => ({
       path: `layer${layer}/file${file}`,
       body: file % 3 === 0 ? noise(MiB, layer * 1000 + file) : text(MiB, layer * 1000 + file),
     })),
-  ])
+  ]
 }
 
 /** 300 directories with 100 files of up to 4 KiB each. */
-function smallFiles(): TarEntry[] {
+export function smallFiles(): TarEntry[] {
   const entries: TarEntry[] = []
   for (let directory = 0; directory < 300; directory++) {
     entries.push({ path: `d${directory}`, type: 'directory' })
@@ -59,7 +62,7 @@ function smallFiles(): TarEntry[] {
 }
 
 /** The same bytes in every run. */
-function noise(sizeBytes: number, seed: number): Buffer {
+export function noise(sizeBytes: number, seed: number): Buffer {
   const iv = Buffer.alloc(16)
   iv.writeUInt32BE(seed)
   return createCipheriv('aes-128-ctr', Buffer.alloc(16, 7), iv).update(Buffer.alloc(sizeBytes))
