@@ -41,6 +41,7 @@ criSuite(
       const told = JSON.parse(body) as RuntimeInfo
       assert.equal(told.storage_driver, 'overlay')
       assert.ok(existsSync(told.storage_root))
+      assert.equal(told.storage_image, '', 'one disk for both')
       assert.equal(told.cgroup_driver, 'cgroupfs')
     })
 

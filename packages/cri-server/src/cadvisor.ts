@@ -37,10 +37,11 @@ type Known = Pick<Services, 'pods' | 'containers' | 'images' | 'settings' | 'fac
 const containerLabel = 'io.kubernetes.container.name'
 const limits = { requestTimeout: 10_000, headersTimeout: 10_000, keepAliveTimeout: 120_000, maxHeaderSize: 8192 } as const
 
-export const runtimeInfo = ({ settings, facts }: Known): RuntimeInfo => ({
+export const runtimeInfo = ({ images: { fileSystems }, facts }: Known): RuntimeInfo => ({
   storage_driver: 'overlay',
-  storage_root: join(settings.rootDirectory, 'images'),
-  storage_image: '',
+  storage_root: fileSystems.containers,
+  // Empty says that there is one disk for both.
+  storage_image: fileSystems.images === fileSystems.containers ? '' : fileSystems.images,
   cgroup_driver: facts.cgroupDriver,
   default_id_mappings: { uids: [], gids: [] },
 })

@@ -20,7 +20,7 @@ import { openStore, type Store } from './store/store.ts'
 import { createTransfers } from './transfers/create-transfers.ts'
 import type { ImageTransfers } from './transfers/image-transfers.ts'
 import { createUnpackPool } from './unpack/pool.ts'
-import { createContainerUsage, imageUsage } from './usage.ts'
+import { createContainerUsage, fileSystemsOf, imageUsage } from './usage.ts'
 
 const log = logger('image')
 const workerIdleMs = 3000
@@ -121,6 +121,7 @@ export async function createImages(options: ImagesOptions, deps: ImagesDeps): Pr
     removeRootfs: (key) => rootfs.remove(key),
     writableLayer: (key) => rootfs.writableLayer(key),
     rootfsKeys: () => rootfs.keys(),
+    fileSystems: fileSystemsOf(store),
     imageUsage: async () => imageUsage(store),
     containerUsage,
     diskUsage: (signal) => measureStore({ store, rootfs, paths: deps.paths }, signal),

@@ -94,8 +94,14 @@ export interface Rootfs {
   readonly path: string
 }
 
+/** kubelet takes two different paths for two disks. */
+export interface FileSystems {
+  readonly images: string
+  readonly containers: string
+}
+
 export interface StoreUsage {
-  /** A real directory on the file system. */
+  /** A real directory on the file system: of `FileSystems`. */
   readonly mountpoint: string
   readonly usedBytes: bigint
   readonly inodesUsed: bigint
@@ -138,6 +144,8 @@ export interface Images {
   /** Keys of all root file systems there are; recovery removes those without a container. */
   rootfsKeys(): readonly string[]
 
+  /** A directory on the disk of the layers, and one on that of the writable layers: the same where that is one disk. */
+  readonly fileSystems: FileSystems
   imageUsage(signal: AbortSignal): Promise<StoreUsage>
   containerUsage(signal: AbortSignal): Promise<StoreUsage>
   /** Where every byte is. Measures: takes seconds on a large store. */

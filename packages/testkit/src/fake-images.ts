@@ -68,6 +68,7 @@ export function createFakeImages(directory: string, name: string): FakeImages {
     },
     writableLayer: pathOf,
     rootfsKeys: () => [...keys],
+    fileSystems: { images: '/', containers: '/' },
     imageUsage: usage,
     containerUsage: usage,
     diskUsage: async () => ({ layers: [], containers: [], parts: [], totals: [] }),
