@@ -89,6 +89,7 @@ describe('H-64: CDI', () => {
     throws(() => resolveCdi(['b.com/nic=9'], [spec]), 'failed_precondition', 'no file in /etc/cdi is about b.com/nic')
     const cdi = resolveCdi(['vendor.com/gpu=0'], [spec])
     throws(() => createSpec(input({ cdi })), 'failed_precondition', '/dev/real0')
+    throws(() => createSpec(input({ cdi, devices, sandboxed: true })), 'failed_precondition', 'kernel of the node')
     throws(() => createSpec(input({ config: container({ CDIDevices: [{ name: 'a.b/c=d' }] }) })), 'failed_precondition', 'CDI')
   })
   test('two files of one directory that define one device are a conflict, for this device only, until a later directory decides', () => {

@@ -43,6 +43,9 @@ export interface CreatedSpec {
 export function createSpec(input: SpecInput): CreatedSpec {
   if (input.config.CDIDevices.length > 0 && input.cdi === undefined)
     throw new CodedError('failed_precondition', 'config.CDI_devices: CDI is not enabled on this node')
+  // By annotation: those of the field were refused before.
+  if (input.cdi !== undefined && input.sandboxed === true)
+    throw new CodedError('failed_precondition', 'config.annotations: CDI devices need a handler on the kernel of the node')
   checkPrivilege(input.config, input.pod.config)
   const mappings = userMappings(input)
   const user = resolveUser({
