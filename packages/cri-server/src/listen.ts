@@ -13,7 +13,6 @@ import { Registry } from '@coracle/cri-api/registry'
 import { Store } from '@coracle/cri-api/store'
 import { Why } from '@coracle/cri-api/why'
 import { Server, ServerCredentials } from '@grpc/grpc-js'
-import { createCadvisorServer } from './cadvisor.ts'
 import type { RouteDeps } from './deps.ts'
 import { isolationRoutes } from './isolation.ts'
 import { movingRoutes } from './moving.ts'
@@ -23,7 +22,6 @@ import { registryRoutes } from './registry.ts'
 import { imageRoutes, runtimeRoutes } from './routes.ts'
 import { grpcService } from './service.ts'
 import { storeRoutes } from './store.ts'
-import { createTwoProtocolServer } from './two-protocols.ts'
 import { whyRoutes } from './why.ts'
 
 const log = logger('cri')
@@ -74,6 +72,9 @@ async function bindAlone(server: Server, path: string): Promise<undefined> {
 
 /** Returns what ends listening. */
 async function bindBoth(server: Server, path: string, deps: RouteDeps): Promise<(graceMs: number) => void> {
+  // Only where it is asked for.
+  const { createCadvisorServer } = await import('./cadvisor.ts')
+  const { createTwoProtocolServer } = await import('./two-protocols.ts')
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure())
   const http1 = createCadvisorServer(deps.services)
   const both = createTwoProtocolServer({ http2: (socket) => injector.injectConnection(socket), http1 })

@@ -1,9 +1,8 @@
-// What the daemon tells of itself, as far as the configuration wants it.
+// What the daemon tells of itself, as far as the configuration wants it. What is not wanted is not loaded.
 import { join } from 'node:path'
 import { callStatistics, pullStatistics } from '@coracle/cri-server'
 import type { Config } from './config/config.ts'
-import { serveMetrics } from './metrics/endpoint.ts'
-import { createOwnMetrics, type Observed, type SpanCounts } from './metrics/own-metrics.ts'
+import type { Observed, SpanCounts } from './metrics/own-metrics.ts'
 
 export type Observable = Pick<Observed, 'services' | 'images' | 'processes' | 'events' | 'version'>
 
@@ -12,6 +11,8 @@ export async function observe(config: Config, parts: Observable): Promise<AsyncD
   await using made = new AsyncDisposableStack()
   const spans = await trace(config, parts.version, made)
   if (config.metrics !== undefined) {
+    const { serveMetrics } = await import('./metrics/endpoint.ts')
+    const { createOwnMetrics } = await import('./metrics/own-metrics.ts')
     const metrics = createOwnMetrics({
       ...parts,
       calls: callStatistics,
@@ -26,7 +27,6 @@ export async function observe(config: Config, parts: Observable): Promise<AsyncD
 
 async function trace({ tracing }: Config, version: string, made: AsyncDisposableStack): Promise<() => SpanCounts> {
   if (tracing === undefined) return () => ({ exported: 0, dropped: 0, failed: 0 })
-  // Who wants no traces does not load what makes them.
   const { startTracing } = await import('./tracing/tracing.ts')
   const { counts } = made.use(startTracing({ ...tracing, version }))
   return counts

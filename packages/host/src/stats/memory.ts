@@ -1,7 +1,7 @@
 // Memory of a cgroup (Documentation/admin-guide/cgroup-v1/memory.rst, cgroup-v2.rst).
 import type { Hierarchy } from '../cgroup/layout.ts'
 import type { MemoryUse } from './door.ts'
-import { flatKeyed, readNumber, readSmall } from './read-small.ts'
+import { flatKeyed, type ReadFile, readNumber } from './read-small.ts'
 
 /** Limits of cgroup v1 from here on mean none: the kernel rounds its greatest number down to a page. */
 const unlimited = 2 ** 60
@@ -10,19 +10,23 @@ export const limitOf = (value: number | undefined): number | undefined =>
   value === undefined || value >= unlimited ? undefined : value
 
 /** Undefined when the cgroup does not exist. */
-export function readMemory(hierarchy: Hierarchy, directory: string): MemoryUse | undefined {
-  const text = readSmall(`${directory}/memory.stat`)
+export function readMemory(hierarchy: Hierarchy, directory: string, readFile: ReadFile): MemoryUse | undefined {
+  const text = readFile(`${directory}/memory.stat`)
   if (text === undefined) return undefined
   const stat = flatKeyed(text)
-  return hierarchy.version === 1 ? legacyMemory(directory, stat) : unifiedMemory(directory, stat)
+  const number = (file: string) => readNumber(`${directory}/${file}`, readFile)
+  return hierarchy.version === 1 ? legacyMemory(stat, number) : unifiedMemory(stat, number)
 }
 
-function legacyMemory(directory: string, stat: (name: string) => number): MemoryUse {
-  const usageBytes = readNumber(`${directory}/memory.usage_in_bytes`) ?? 0
+type Stat = (name: string) => number
+type ReadNumber = (file: string) => number | undefined
+
+function legacyMemory(stat: Stat, number: ReadNumber): MemoryUse {
+  const usageBytes = number('memory.usage_in_bytes') ?? 0
   // The least of its own and those above: without any there is no own one, and most containers are spared a read.
   const isLimited = stat('hierarchical_memory_limit') < unlimited
-  const limitBytes = isLimited ? limitOf(readNumber(`${directory}/memory.limit_in_bytes`)) : undefined
-  const both = limitBytes === undefined ? undefined : limitOf(readNumber(`${directory}/memory.memsw.limit_in_bytes`))
+  const limitBytes = isLimited ? limitOf(number('memory.limit_in_bytes')) : undefined
+  const both = limitBytes === undefined ? undefined : limitOf(number('memory.memsw.limit_in_bytes'))
   return {
     usageBytes,
     workingSetBytes: Math.max(usageBytes - stat('total_inactive_file'), 0),
@@ -37,9 +41,9 @@ function legacyMemory(directory: string, stat: (name: string) => number): Memory
   }
 }
 
-function unifiedMemory(directory: string, stat: (name: string) => number): MemoryUse {
+function unifiedMemory(stat: Stat, number: ReadNumber): MemoryUse {
   // The root has no memory.current.
-  const usageBytes = readNumber(`${directory}/memory.current`) ?? stat('anon') + stat('file')
+  const usageBytes = number('memory.current') ?? stat('anon') + stat('file')
   return {
     usageBytes,
     workingSetBytes: Math.max(usageBytes - stat('inactive_file'), 0),
@@ -48,8 +52,8 @@ function unifiedMemory(directory: string, stat: (name: string) => number): Memor
     mappedFileBytes: stat('file_mapped'),
     pageFaults: stat('pgfault'),
     majorPageFaults: stat('pgmajfault'),
-    swapBytes: readNumber(`${directory}/memory.swap.current`) ?? 0,
-    limitBytes: limitOf(readNumber(`${directory}/memory.max`)),
-    swapLimitBytes: limitOf(readNumber(`${directory}/memory.swap.max`)),
+    swapBytes: number('memory.swap.current') ?? 0,
+    limitBytes: limitOf(number('memory.max')),
+    swapLimitBytes: limitOf(number('memory.swap.max')),
   }
 }

@@ -4,7 +4,10 @@ import { unlessErrno } from '@coracle/base/errno'
 const buffer = Buffer.allocUnsafe(64 * 1024)
 
 // ENODEV: the cgroup was removed after it was opened. EOPNOTSUPP: the accounting is off. ESRCH: the process ended.
-const absent = ['ENOENT', 'ENODEV', 'ENOTDIR', 'EOPNOTSUPP', 'ENOTSUP', 'ESRCH', 'EACCES', 'EINVAL']
+export const absent = ['ENOENT', 'ENODEV', 'ENOTDIR', 'EOPNOTSUPP', 'ENOTSUP', 'ESRCH', 'EACCES', 'EINVAL']
+
+/** The text of a small file. Undefined when it is absent or has nothing to say. */
+export type ReadFile = (path: string) => string | undefined
 
 /** A file of the kernel, at most 64 KiB, in a third of the time of readFileSync. Undefined when it is absent or has nothing to say. */
 export function readSmall(path: string): string | undefined {
@@ -27,8 +30,8 @@ function read(path: string): string {
 }
 
 /** The number that a file holds, Infinity for `max`. Undefined when there is none. */
-export function readNumber(path: string): number | undefined {
-  const text = readSmall(path)
+export function readNumber(path: string, readFile: ReadFile = readSmall): number | undefined {
+  const text = readFile(path)
   if (text === undefined || text === '') return undefined
   if (text.startsWith('max')) return Number.POSITIVE_INFINITY
   const value = Number.parseInt(text, 10)

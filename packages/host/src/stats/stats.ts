@@ -6,14 +6,16 @@ import { type Directories, readDetails } from './details.ts'
 import type { CgroupUsage, Stats } from './door.ts'
 import { readFileSystem } from './file-system.ts'
 import { readInterfaces } from './interfaces.ts'
+import { createKeptFiles } from './kept-files.ts'
 import { readMemory } from './memory.ts'
 import { parsePressure } from './pressure.ts'
 import { countProcesses, openFilesLimit } from './process-counts.ts'
-import { flatKeyed, readNumber, readSmall } from './read-small.ts'
+import { flatKeyed, type ReadFile, readNumber } from './read-small.ts'
 
 /** Statistics of the cgroups below `root`; the layout is read once, at the first use. */
 export function createStats(root = '/sys/fs/cgroup', pressureFile = '/proc/pressure'): Stats {
   let known: Lookup | undefined
+  const readFile = createKeptFiles()
   const lookup = (): Lookup => {
     known ??= createLookup(readLayout(root), existsSync(pressureFile))
     return known
@@ -23,7 +25,7 @@ export function createStats(root = '/sys/fs/cgroup', pressureFile = '/proc/press
     return found === undefined ? [] : pidsBelow(found.path)
   }
   return {
-    usage: (path) => readUsage(lookup(), path),
+    usage: (path) => readUsage(lookup(), path, readFile),
     details: (path) => readDetails(lookup().at(path)),
     interfaces: readInterfaces,
     processCounts: (path) => countProcesses(pids(path)),
@@ -59,30 +61,30 @@ function createLookup(layout: CgroupLayout, hasPressure: boolean): Lookup {
   }
 }
 
-function readUsage(lookup: Lookup, path: string): CgroupUsage | undefined {
+function readUsage(lookup: Lookup, path: string, readFile: ReadFile): CgroupUsage | undefined {
   const at = lookup.at(path)
   const memory = at('memory')
   const pids = at('pids')
-  const cpuNs = readCpuNs(at)
-  const memoryUse = memory && readMemory(memory.hierarchy, memory.path)
+  const cpuNs = readCpuNs(at, readFile)
+  const memoryUse = memory && readMemory(memory.hierarchy, memory.path, readFile)
   if (cpuNs === undefined && memoryUse === undefined) return undefined
   const pressure = lookup.pressureAt(path)
-  const cpuPressure = pressure === undefined ? undefined : parsePressure(readSmall(`${pressure}/cpu.pressure`))
+  const cpuPressure = pressure === undefined ? undefined : parsePressure(readFile(`${pressure}/cpu.pressure`))
   // All three are there, or none.
-  const other = (file: string) => (cpuPressure === undefined ? undefined : parsePressure(readSmall(`${pressure}/${file}`)))
+  const other = (file: string) => (cpuPressure === undefined ? undefined : parsePressure(readFile(`${pressure}/${file}`)))
   return {
     cpuNs,
     memory: memoryUse,
-    tasks: pids && readNumber(`${pids.path}/pids.current`),
+    tasks: pids && readNumber(`${pids.path}/pids.current`, readFile),
     cpuPressure,
     memoryPressure: other('memory.pressure'),
     ioPressure: other('io.pressure'),
   }
 }
 
-function readCpuNs(at: Directories): number | undefined {
+function readCpuNs(at: Directories, readFile: ReadFile): number | undefined {
   const legacy = at('cpuacct')
-  if (legacy?.hierarchy.version === 1) return readNumber(`${legacy.path}/cpuacct.usage`)
-  const stat = readSmall(`${at('cpu')?.path}/cpu.stat`)
+  if (legacy?.hierarchy.version === 1) return readNumber(`${legacy.path}/cpuacct.usage`, readFile)
+  const stat = readFile(`${at('cpu')?.path}/cpu.stat`)
   return stat === undefined ? undefined : flatKeyed(stat)('usage_usec') * 1000
 }
