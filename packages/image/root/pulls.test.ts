@@ -81,6 +81,35 @@ describe('pulls', needsRoot(), () => {
     assert.equal(requestsFor(shared.blob), 1)
   })
 
+  test('R-06 a mirror with bad bytes, broken gzip, a page in place of a layer: the registry is asked, and has the last word', async () => {
+    const mirror = await startFaultRegistry()
+    await using _mirror = mirror
+    const layer = layerOf('mirrored', 100_000)
+    const blob = layer.blob ?? Buffer.alloc(0)
+    world.images.setRegistries({ mirrors: { [world.registry.host]: [mirror.host] } })
+    const other = gzipSync(rawTar({ name: 'other', body: randomBytes(100_000) }), { level: 1 })
+    const same = (bytes: Buffer) => Buffer.concat([bytes, Buffer.alloc(blob.length)]).subarray(0, blob.length)
+    for (const [i, bytes] of [same(other), same(Buffer.from('<html>')), Buffer.from('<html>')].entries()) {
+      world.registry.addImage(`mirrored${i}`, '1', [layer])
+      mirror.fault((request, response) => {
+        if (!request.url?.endsWith(sha256(blob))) return false
+        response.end(bytes)
+        return true
+      })
+      await world.pull(`mirrored${i}:1`)
+      await world.images.remove(world.ref(`mirrored${i}:1`))
+    }
+    world.registry.addImage('mirrored', '1', [{ ...layer, blob: other, descriptor: { digest: sha256(blob), size: blob.length } }])
+    const remove = world.registry.fault((request, response) => {
+      if (!request.url?.endsWith(sha256(blob))) return false
+      response.end(same(other))
+      return true
+    })
+    await assert.rejects(world.pull('mirrored:1'), (err) => ['data_loss', 'invalid_argument'].includes(codeOf(err)))
+    remove()
+    world.images.setRegistries({})
+  })
+
   test('R-18 very many pulls at once: all end, no more downloads than allowed, no descriptor left', async () => {
     const count = 200
     const blobs = new Set<string>()

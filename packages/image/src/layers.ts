@@ -51,7 +51,8 @@ export class Layers {
   }
 
   /** Resolves when the layer is in the store, durably. */
-  async ensure(request: LayerRequest, signal: AbortSignal): Promise<void> {
+  async ensure(wanted: LayerRequest, signal: AbortSignal): Promise<void> {
+    let request = wanted
     for (let tries = 1; ; tries++) {
       if (isSound(this.#deps.store.index.layer(request.diffId))) return request.onProgress('present', request.blob.size)
       let own = false
@@ -64,8 +65,10 @@ export class Layers {
         return request.onProgress('done', request.blob.size)
       } catch (err) {
         signal.throwIfAborted()
-        // Somebody else's blob was bad, or a worker was killed: our own try is still due.
-        if (tries >= 3 || (own && codeOf(err) !== 'unavailable')) throw err
+        const next = own ? withoutFirstEndpoint(request, err) : undefined
+        // Somebody else's blob was bad, or a worker was killed: our own try is still due. Bad bytes: another endpoint may have better ones.
+        if (tries >= 3 || (own && next === undefined && codeOf(err) !== 'unavailable')) throw err
+        request = next ?? request
         log.warn('layer is tried again', { diffId: request.diffId, error: String(err) })
       }
     }
@@ -193,4 +196,12 @@ function record(store: Store, number: number, { key, blob, layer }: FinishedLaye
   })
   // A damaged one: what stands on it keeps it until it is gone.
   if (before !== undefined && before.origin === undefined) store.retired.add(before.number)
+}
+
+/** The request for the endpoints behind the first, when what came from it was not what it should be; undefined when there are none. */
+function withoutFirstEndpoint(request: LayerRequest, err: unknown): LayerRequest | undefined {
+  const [first, ...rest] = request.source.endpoints
+  const endpoints = rest.filter(({ host }) => host !== first?.host)
+  if (endpoints.length === 0 || !['data_loss', 'invalid_argument'].includes(codeOf(err))) return undefined
+  return { ...request, source: { ...request.source, endpoints } }
 }

@@ -2,7 +2,7 @@
 import { monotonicMs } from '@coracle/base/clock'
 import { delay } from '@coracle/base/signals'
 import type { Descriptor } from '@coracle/oci-spec/image'
-import type { RegistryClient } from './client.ts'
+import type { Answer, RegistryClient } from './client.ts'
 import type { Endpoint } from './endpoints.ts'
 import { connectionFailed, RegistryError } from './errors.ts'
 import type { HttpResponse } from './http.ts'
@@ -73,17 +73,30 @@ export async function* downloadBlob(
   }
 }
 
+interface Opened extends Answer {
+  /** Bytes that come again. */
+  readonly knownBytes: number
+}
+
 async function openAt(
   client: RegistryClient,
   descriptor: Descriptor,
   offset: number,
   { signal, to = descriptor.size, rangeOnly = false }: DownloadOptions,
-): Promise<{ response: HttpResponse; endpoint: Endpoint; knownBytes: number }> {
-  const { response, endpoint } = await client.get({
+): Promise<Opened> {
+  const request = {
     path: `blobs/${descriptor.digest}`,
     headers: offset === 0 && to === descriptor.size ? {} : { range: `bytes=${offset}-${to === descriptor.size ? '' : to - 1}` },
     signal,
-  })
+  }
+  const opened = await client.read(request, async (answer) => ({ ...answer, knownBytes: knownIn(answer, descriptor, offset) }))
+  if (!rangeOnly || opened.response.statusCode === 206) return opened
+  opened.response.destroy()
+  throw new RangeRefused(opened.endpoint.host)
+}
+
+// How many of the bytes that come are known. Throws for an answer that cannot be this blob: then the next endpoint is asked.
+function knownIn({ response, endpoint }: Answer, descriptor: Descriptor, offset: number): number {
   const fail = (why: string): RegistryError => {
     response.destroy()
     return new RegistryError('corrupt', `${endpoint.host} ${why} of blob ${descriptor.digest}`)
@@ -95,17 +108,13 @@ async function openAt(
     const total = range?.[3] === '*' ? descriptor.size : Number(range?.[3])
     if (range === null || Number(range[1]) !== offset || total !== descriptor.size)
       throw fail('sends another range than the one asked for')
-    return { response, endpoint, knownBytes: 0 }
+    return 0
   }
   const length = response.headers['content-length']
   if (length !== undefined && Number(length) !== descriptor.size)
     throw fail(`sends ${length} instead of ${descriptor.size} bytes`)
-  if (rangeOnly) {
-    response.destroy()
-    throw new RangeRefused(endpoint.host)
-  }
   // It sends everything again: what is known is skipped, and the digest at the end proves that it was the same.
-  return { response, endpoint, knownBytes: offset }
+  return offset
 }
 
 async function* watched(response: HttpResponse, host: string, options: DownloadOptions): AsyncGenerator<Buffer> {

@@ -1,5 +1,5 @@
 // HTTP/2 with one origin (RFC 9113): many requests on one connection, each with a window wide enough for a layer.
-import http2, { type ClientHttp2Session, type IncomingHttpHeaders } from 'node:http2'
+import type { ClientHttp2Session, IncomingHttpHeaders } from 'node:http2'
 import type { TLSSocket } from 'node:tls'
 import { connectionFailed, RegistryError } from './errors.ts'
 import type { HttpResponse, OneRequest } from './transport.ts'
@@ -15,7 +15,8 @@ const streamWindowBytes = 4 * 1024 * 1024
 const sessionWindowBytes = 16 * 1024 * 1024
 
 export async function openSession(url: URL, socket: TLSSocket): Promise<Session> {
-  const session = http2.connect(url.origin, {
+  // Loaded when a server speaks it: most do not, and an unpack worker starts sooner without.
+  const session = process.getBuiltinModule('node:http2').connect(url.origin, {
     createConnection: () => socket,
     settings: { enablePush: false, initialWindowSize: streamWindowBytes },
     // In MB: above it Node refuses new streams, and what is on the way counts.

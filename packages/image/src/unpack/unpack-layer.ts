@@ -85,8 +85,10 @@ async function pump(request: UnpackRequest, consume: (chunk: Buffer) => void): P
   }
   const found = digestOf(hash, blob.digest)
   if (found !== blob.digest)
-    throw new RegistryError('corrupt', `registry sends bytes with the digest ${found} as blob ${blob.digest}`)
+    throw new RegistryError('corrupt', `${hostsOf(request.job)} sends bytes with the digest ${found} as blob ${blob.digest}`)
 }
+
+const hostsOf = ({ source }: LayerJob): string => [...new Set(source.endpoints.map(({ host }) => host))].join(' or ')
 
 function inflaterFor(compression: 'gzip' | 'zstd', { job, createGzipReader }: UnpackRequest): SyncInflater | undefined {
   if (compression === 'zstd') return createSyncInflater(compression)
