@@ -31,6 +31,8 @@ export interface WorldOptions {
   readonly dualStack?: boolean
   /** Chains the plugin of faulty-plugin.ts; its files are in the world's directory. */
   readonly faultyPlugin?: boolean
+  /** Directories of the world that are file systems of their own (tmpfs), of so many MiB, to be filled. */
+  readonly disks?: { readonly [name in 'root' | 'state' | 'pods']?: number }
 }
 
 const SYSTEM_PLUGIN_DIR = '/usr/lib/cni'
@@ -40,6 +42,7 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
   // Runtimes go to the roots of pods with user namespaces as an unprivileged user.
   await chmod(directory, 0o711)
   const claim = await claimNumber()
+  const disks = (['root', 'state', 'pods'] as const).filter((name) => options.disks?.[name] !== undefined)
   const world = {
     directory,
     root: join(directory, 'root'),
@@ -55,11 +58,24 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
     subnetPrefix: `10.211.${claim.number}.`,
     async remove() {
       await run(['ip', 'link', 'delete', `ct${claim.number}`])
+      for (const name of disks) await run(['umount', '-R', world[name]])
       await rm(directory, { recursive: true, force: true })
       await claim.release()
     },
   }
   for (const path of [world.root, world.state, world.cniConfigDir, world.ipamDir, world.pods]) await mkdir(path)
+  for (const name of disks) {
+    const { exitCode, stderr } = await run([
+      'mount',
+      '-t',
+      'tmpfs',
+      '-o',
+      `mode=711,size=${options.disks?.[name]}m`,
+      'tmpfs',
+      world[name],
+    ])
+    if (exitCode !== 0) throw new Error(`mount a disk at ${world[name]}: ${stderr}`)
+  }
   if (options.faultyPlugin) {
     await mkdir(world.cniPluginDir)
     installFaultyPlugin(world.cniPluginDir, SYSTEM_PLUGIN_DIR, directory)
