@@ -12,6 +12,8 @@ test('the code is that of the nearest cause that has one', () => {
   assert.equal(codeOf(AbortSignal.timeout(0).reason ?? new DOMException('late', 'TimeoutError')), 'deadline_exceeded')
   assert.equal(codeOf(new DOMException('left', 'AbortError')), 'canceled')
   assert.equal(codeOf('thrown text'), 'internal')
+  const full = Object.assign(new Error('write'), { code: 'ENOSPC' })
+  assert.equal(codeOf(failed('write record', full)), 'resource_exhausted')
 })
 
 test('the message is the whole chain', async () => {

@@ -1,5 +1,7 @@
 // One error class with gRPC's codes in words, context by `cause`, translated to gRPC in one place (cri-server).
 
+import { isErrno } from './errno.ts'
+
 export type ErrorCode =
   | 'canceled'
   | 'unknown'
@@ -27,11 +29,12 @@ export class CodedError extends Error {
   }
 }
 
-/** The code of any thrown thing: its own, else that of its nearest coded cause, else `internal`. */
+/** The code of any thrown thing: its own, else that of its nearest coded cause, else that of a full disk, else `internal`. */
 export function codeOf(err: unknown): ErrorCode {
   // `.error` of a SuppressedError is the cleanup's failure, `.suppressed` the original one.
   if (err instanceof SuppressedError) return codeOf(err.suppressed)
   if (err instanceof CodedError) return err.code
+  if (isErrno(err, 'ENOSPC', 'EDQUOT')) return 'resource_exhausted'
   if (err instanceof Error && err.name === 'TimeoutError') return 'deadline_exceeded'
   if (err instanceof Error && err.name === 'AbortError') return err.cause === undefined ? 'canceled' : codeOf(err.cause)
   if (err instanceof Error && err.cause !== undefined) return codeOf(err.cause)
