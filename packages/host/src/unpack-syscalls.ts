@@ -10,6 +10,7 @@ const require = createRequire(import.meta.url)
 const AT_FDCWD = -100
 const AT_SYMLINK_NOFOLLOW = 0x100
 const CLONE_FS = 0x200
+const ENODATA = 61
 const S_IFCHR = 0o020000
 const S_IFBLK = 0o060000
 const S_IFIFO = 0o010000
@@ -42,6 +43,8 @@ export interface UnpackSyscalls {
   enter(fd: number): void
   /** lsetxattr(2). */
   setXattr(path: Uint8Array, name: string, value: Uint8Array): void
+  /** lgetxattr(2): one of at most 4 KiB; undefined when it is not there. */
+  xattr(path: Uint8Array, name: string): Buffer | undefined
   /** llistxattr(2) and lgetxattr(2): all extended attributes. */
   xattrs(path: Uint8Array): Map<string, Buffer>
   /** mknod(2). `kind` decides; `mode` are permission bits. Device numbers as in makedev(3). */
@@ -80,6 +83,7 @@ export function loadUnpackSyscalls(): UnpackSyscalls {
     if (result < 0) throw new UnpackCallError(call, koffi.errno())
     return result
   }
+  const small = Buffer.alloc(4096)
   const times = Buffer.from(new ArrayBuffer(32))
   const words = new BigInt64Array(times.buffer, times.byteOffset, 4)
   let filled: Timespec = { seconds: 0, nanoseconds: 0 }
@@ -105,6 +109,11 @@ export function loadUnpackSyscalls(): UnpackSyscalls {
     },
     enter,
     setXattr: (path, name, value) => void check('lsetxattr', lsetxattr(c(path), name, value, value.length, 0)),
+    xattr(path, name) {
+      const size = Number(lgetxattr(c(path), name, small, small.length))
+      if (size < 0 && koffi.errno() === ENODATA) return undefined
+      return Buffer.from(small.subarray(0, check('lgetxattr', size)))
+    },
     xattrs(path) {
       const list = Buffer.alloc(65_536)
       const length = check('llistxattr', Number(llistxattr(c(path), list, list.length)))

@@ -18,7 +18,7 @@ function main(): void {
   const same = task.identity === identity
   const label = Buffer.from(`${task.label}\0`)
   const counts = { changed: 0, right: 0, left: 0, skipped: 0 }
-  const done = same && task.finished && sys.xattrs(Buffer.from(task.path)).get(task.attribute)?.equals(label) === true
+  const done = same && task.finished && sys.xattr(Buffer.from(task.path), task.attribute)?.equals(label) === true
   if (!done) {
     let last = performance.now()
     const onDone = (position: Position) => {

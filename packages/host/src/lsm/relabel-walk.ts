@@ -8,7 +8,7 @@ import type { UnpackSyscalls } from '../unpack-syscalls.ts'
 export type Position = readonly Buffer[]
 
 export interface Walk {
-  readonly sys: Pick<UnpackSyscalls, 'setXattr' | 'xattrs'>
+  readonly sys: Pick<UnpackSyscalls, 'setXattr' | 'xattr'>
   readonly attribute: string
   /** With its final NUL. */
   readonly label: Buffer
@@ -82,7 +82,7 @@ function openDirectory(path: string | Buffer): number | undefined {
 
 function relabelOne(path: Buffer, { sys, attribute, label, counts }: Walk): void {
   try {
-    if (sys.xattrs(path).get(attribute)?.equals(label) === true) counts.right++
+    if (sys.xattr(path, attribute)?.equals(label) === true) counts.right++
     else {
       sys.setXattr(path, attribute, label)
       counts.changed++
