@@ -1,7 +1,7 @@
 // The composition root: the only place that makes the graph of rooms. Top to bottom is the order of a start.
 import { chmodSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { precondition } from '@coracle/base/errors'
+import { explain, precondition } from '@coracle/base/errors'
 import { KeyedLock } from '@coracle/base/keyed-lock'
 import { logger } from '@coracle/base/log'
 import { SingleFlight } from '@coracle/base/single-flight'
@@ -9,7 +9,7 @@ import { StageHistory } from '@coracle/base/stage-history'
 import { type Cni, createCni } from '@coracle/cni'
 import { containerConfigCodec, createProgress, listen, podConfigCodec, type RouteDeps } from '@coracle/cri-server'
 import { createHost, devicesAt, type Host, hostDevices, readHostFacts } from '@coracle/host'
-import { createImages, type RegistriesConfig, type ReloadableImages } from '@coracle/image'
+import { createImages, loadPolicies, type RegistriesConfig, type ReloadableImages } from '@coracle/image'
 import {
   type Containers,
   createEvents,
@@ -133,6 +133,7 @@ export async function startDaemon(options: StartOptions): Promise<Daemon> {
   const owned = made.move()
   return {
     reload: async (next) => {
+      await reloadPolicies(images, next)
       images.setPinned(next.images.pinned)
       tellProblems(images.setRegistries(withEnvironment(next.images.registries, options.environment)))
       await fill(next.runtimes)
@@ -182,9 +183,20 @@ function makeDirectories(config: Config): void {
 async function openImages({ config, environment }: StartOptions, host: Host): Promise<ReloadableImages> {
   const { state, images } = config
   const registries = withEnvironment(images.registries, environment)
-  const opened = await createImages({ ...images, state: join(state, 'images'), registries }, host)
+  const signaturePolicies = await loadPolicies(images.policyFiles)
+  const opened = await createImages({ ...images, state: join(state, 'images'), registries, signaturePolicies }, host)
   tellProblems(opened.setRegistries(registries))
   return opened
+}
+
+/** A policy that cannot be read whole changes nothing: the old one stays in force. */
+async function reloadPolicies(images: ReloadableImages, { images: { policyFiles } }: Config): Promise<void> {
+  try {
+    images.setSignaturePolicies(await loadPolicies(policyFiles))
+    log.info('signature policy reloaded')
+  } catch (err) {
+    log.error('signature policy not reloaded: the old one stays', { error: explain(err) })
+  }
 }
 
 /** Credential helpers of clouds find region and token there. */

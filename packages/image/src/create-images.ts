@@ -19,6 +19,8 @@ import { openSession } from './store/session.ts'
 import { openStore, type Store } from './store/store.ts'
 import { createTransfers } from './transfers/create-transfers.ts'
 import type { ImageTransfers } from './transfers/image-transfers.ts'
+import type { SignaturePolicies } from './trust/load-policies.ts'
+import { checkTransport } from './trust/trust.ts'
 import { createUnpackPool } from './unpack/pool.ts'
 import { createContainerUsage, fileSystemsOf, imageUsage } from './usage.ts'
 
@@ -30,6 +32,7 @@ export interface ReloadableImages extends Images {
   readonly transfers: ImageTransfers
   /** Returns what is wrong with the files that it names: broken ones stay without effect. */
   setRegistries(registries: RegistriesConfig): readonly string[]
+  setSignaturePolicies(policies: SignaturePolicies): void
   /** Unpack workers that run, and the layers they are busy with. */
   workers(): { readonly running: number; readonly jobs: number }
 }
@@ -49,10 +52,10 @@ export async function createImages(options: ImagesOptions, deps: ImagesDeps): Pr
     maxWorkers: settings.unpackWorkers,
     idleMs: workerIdleMs,
   })
-  let { registries, pinned } = settings
+  let { registries, pinned, signaturePolicies: policies } = settings
   const { stallTimeoutMs, retryBaseMs } = settings
   const sources = new Registries({ config: () => registries, processes: deps.processes, stallTimeoutMs, retryBaseMs })
-  const puller = new Puller({ store, pool, settings }, sources)
+  const puller = new Puller({ store, pool, settings }, sources, () => policies)
   const rootfs: RootfsStore = new RootfsStore({
     store,
     host: deps,
@@ -69,7 +72,7 @@ export async function createImages(options: ImagesOptions, deps: ImagesDeps): Pr
   const transfers = createTransfers({
     ...{ store, settings, processes: deps.processes },
     install: (request, signal) => puller.install(request, signal),
-    admit: async () => {},
+    admit: (transport) => checkTransport(policies, transport),
     findImage: findNamed,
     findName: (name) => findName(store.index, name, candidates),
   })
@@ -109,6 +112,9 @@ export async function createImages(options: ImagesOptions, deps: ImagesDeps): Pr
     setRegistries(changed) {
       registries = changed
       return sources.check()
+    },
+    setSignaturePolicies(changed) {
+      policies = changed
     },
     workers: () => pool.load(),
     candidates,

@@ -24,6 +24,8 @@ export interface PullRequest {
   readonly onProgress?: (progress: PullProgress) => void
   /** Who asks, for people who want to know what is under way: NAMESPACE/NAME of a pod, or what the caller says of itself. */
   readonly waiter?: string
+  /** Of the pod it is pulled for: it may have a signature policy of its own. */
+  readonly namespace?: string
 }
 
 export interface LayerProgress {

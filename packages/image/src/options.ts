@@ -1,5 +1,6 @@
 import type { Mounts, Paths, Processes } from '@coracle/host'
 import type { RegistriesConfig } from './registry/endpoints.ts'
+import { acceptingPolicies, type SignaturePolicies } from './trust/load-policies.ts'
 import type { ExtractLimits } from './unpack/extract.ts'
 
 export interface ImagesOptions {
@@ -29,6 +30,8 @@ export interface ImagesOptions {
   /** Images that are never collected: exact, `prefix*`, `*substring*`. */
   readonly pinned?: readonly string[]
   readonly limits?: Partial<ExtractLimits>
+  /** What may enter the store. Default: everything. */
+  readonly signaturePolicies?: SignaturePolicies
   /** Whether compressed layers are kept, so that an image can leave the store with its manifest's digest. Default: no. */
   readonly keepBlobs?: boolean
   /** Writable layers are not synced when they are unmounted: after a power loss they may be gone, as their containers are. Default true. */
@@ -57,6 +60,7 @@ export function withDefaults(options: ImagesOptions, cores: number): Settings {
     pinned: [],
     volatileRootfs: true,
     keepBlobs: false,
+    signaturePolicies: acceptingPolicies,
     containersRoot: options.root,
     additionalStores: [],
     ...options,

@@ -18,6 +18,8 @@ import { RegistryError } from './registry/errors.ts'
 import { fetchBlob, type ResolvedManifest, resolveManifest } from './registry/manifests.ts'
 import type { Registries } from './registry/registries.ts'
 import { damageOf } from './store/index.ts'
+import type { SignaturePolicies } from './trust/load-policies.ts'
+import { checkTrust, SignatureError } from './trust/trust.ts'
 import { registryErrorIn } from './unpack/messages.ts'
 
 const log = logger('image')
@@ -30,17 +32,22 @@ export class Puller {
   readonly #progress = new Map<string, Set<(progress: PullProgress) => void>>()
   readonly #underWay = new Map<string, PullUnderWay>()
 
-  constructor(deps: LayersDeps, registries: Registries) {
+  readonly #policies: () => SignaturePolicies
+
+  constructor(deps: LayersDeps, registries: Registries, policies: () => SignaturePolicies) {
     this.#deps = deps
     this.#registries = registries
+    this.#policies = policies
     this.#layers = new Layers(deps)
   }
 
-  /** Joins an equal pull in flight; equal means the same name, platform and credentials. */
+  /** Joins an equal pull in flight; equal means the same name, platform, credentials, and namespace where that has a policy of its own. */
   async pull(request: PullRequest, signal: AbortSignal): Promise<ImageId> {
     const name = formatReference(request.reference)
     const platform = normalisePlatform(request.platform ?? hostPlatform())
-    const key = digestOf(JSON.stringify([name, platform, request.credentials ?? null]))
+    const judge =
+      request.namespace !== undefined && this.#policies().byNamespace.has(request.namespace) ? request.namespace : null
+    const key = digestOf(JSON.stringify([name, platform, request.credentials ?? null, judge]))
     const listeners = this.#progress.get(key) ?? new Set()
     if (request.onProgress) this.#progress.set(key, listeners.add(request.onProgress))
     const status = this.#underWay.get(key) ?? new PullUnderWay(name)
@@ -80,6 +87,9 @@ export class Puller {
     try {
       const limits = { signal, stallMs: source.stallTimeoutMs }
       const resolved = await resolveManifest(client, { reference: request.reference, platform: pull.platform }, limits)
+      const digests = [resolved.topDigest, resolved.manifestDigest]
+      const { reference, namespace } = request
+      await checkTrust(this.#policies(), { reference, namespace, digests, client, stallMs: source.stallTimeoutMs }, signal)
       // The brand holds: the config's digest is what an image id is.
       const id = resolved.manifest.config.digest as ImageId
       const names = namesOf(request.reference, resolved.topDigest, id)
@@ -131,8 +141,10 @@ interface Fetch {
   readonly id: ImageId
 }
 
-// kubelet shows only the message, and knows this one word at its start.
+// kubelet shows only the message, and knows these words at its start.
 function pullFailed(name: string, err: unknown): CodedError {
+  if (err instanceof SignatureError)
+    return new SignatureError(`SignatureValidationFailed: pull image ${name}: ${err.message}`, { cause: err.cause })
   const registry = registryErrorIn(err)
   const unreachable = registry !== undefined && ['unavailable', 'dns', 'tls'].includes(registry.failure)
   if (!unreachable) return failed(`pull image ${name}`, err)

@@ -27,7 +27,13 @@ export function pullImage(deps: RouteDeps): Handler<(typeof ImageService)['metho
         recordPull({ host: reference.registry, outcome, seconds: (performance.now() - startedMs) / 1000, ...fetched(latest) })
       try {
         const image = await deps.images.pull(
-          { reference, onProgress, waiter: waiterOf(sandboxConfig), ...(credentials === undefined ? {} : { credentials }) },
+          {
+            reference,
+            onProgress,
+            waiter: waiterOf(sandboxConfig),
+            ...namespaceOf(sandboxConfig),
+            ...(credentials === undefined ? {} : { credentials }),
+          },
           signal,
         )
         record(fetched(latest).fetchedLayers === 0 ? 'present' : 'ok')
@@ -56,6 +62,9 @@ function fetched(progress: PullProgress | undefined) {
     fetchedBytes: layers.reduce((sum, layer) => sum + (layer.state === 'present' ? 0 : layer.downloadedBytes), 0),
   }
 }
+
+const namespaceOf = (config: PodSandboxConfig | undefined): { namespace?: string } =>
+  config?.metadata === undefined ? {} : { namespace: config.metadata.namespace }
 
 // kubelet names the pod; a person at a command line has none.
 const waiterOf = (config: PodSandboxConfig | undefined): string =>

@@ -1,6 +1,7 @@
 import { basename, join } from 'node:path'
 import { invalid } from '@coracle/base/errors'
 import type { LogLevel } from '@coracle/base/log'
+import type { PolicyFiles } from '@coracle/image'
 import { type ImagePlaces, imagePlacesOf } from './image-places.ts'
 import type { Value } from './keys.ts'
 import type { Settings } from './load.ts'
@@ -59,6 +60,7 @@ export interface Config {
     readonly stallTimeoutMs: number
     readonly pinned: readonly string[]
     readonly keepBlobs: boolean
+    readonly policyFiles: PolicyFiles
     readonly registries: RegistriesConfig
   }
   readonly streaming: StreamingConfig
@@ -122,6 +124,7 @@ export function toConfig(settings: Settings, exists: (path: string) => boolean):
       stallTimeoutMs: get<number>('images.stall_timeout_s') * 1000,
       pinned: get('images.pinned'),
       keepBlobs: get('images.keep_blobs'),
+      policyFiles: { path: get('images.signature_policy'), directory: get('images.signature_policy_dir') },
       registries: registriesOf(settings),
     },
     streaming: streamingOf(settings),

@@ -263,6 +263,22 @@ export const keys: readonly Key[] = [
     doc: 'Images that kubelet must not collect: exact names, prefix*, or *part*.',
   },
   {
+    path: 'images.signature_policy',
+    type: 'string',
+    default: undefined,
+    reload: true,
+    check: absolute,
+    doc: 'What may be pulled: a policy.json (containers-policy.json(5)). Unset: /etc/containers/policy.json, and without that file everything.',
+  },
+  {
+    path: 'images.signature_policy_dir',
+    type: 'string',
+    default: undefined,
+    reload: true,
+    check: absolute,
+    doc: 'Policies of single namespaces, NAMESPACE.json each: for pulls of pods of that namespace in place of the policy of the node.',
+  },
+  {
     path: 'images.keep_blobs',
     type: 'boolean',
     default: false,

@@ -24,7 +24,7 @@ export interface ImportDeps {
   readonly settings: Pick<Settings, 'limits' | 'stallTimeoutMs' | 'retryBaseMs'>
   readonly install: (request: InstallRequest, signal: AbortSignal) => Promise<void>
   /** Throws when the signature policy does not let an image in that comes from there. */
-  readonly admit: (transport: string) => Promise<void>
+  readonly admit: (transport: string) => void
 }
 
 const maxSessions = 16
@@ -140,7 +140,7 @@ class Session implements ImportSession {
   }
 
   async #finish(parts: NewParts, signal: AbortSignal): Promise<ImageId> {
-    await this.#deps.admit(parts.transport)
+    this.#deps.admit(parts.transport)
     const { store } = this.#deps
     const manifest = this.#manifest(parts)
     // The brand holds: the config's digest is what an image id is.
