@@ -124,6 +124,21 @@ function namespaces(cri: Cri, handler: string): void {
     assert.equal(await at(first.id), await at(guest.id))
   })
 
+  it('a mapping too small for nobody, with a PID namespace of the pod', async () => {
+    const few = [{ containerId: 0, hostId: base, length: 1000 }]
+    const options = { pid: NamespaceMode.POD, usernsOptions: { mode: NamespaceMode.POD, uids: few, gids: few } }
+    await using pod = await cri.pod(mapped(options), handler)
+    const container = await pod.run(inside({}, options))
+    assert.match(await container.sh('cat /proc/self/uid_map; stat -c %u /proc/1'), /\s0\s+1000000\s+1000\n999$/)
+  })
+
+  it('the host’s IPC: its queues are not shown, its shared memory is nobody’s', async () => {
+    const options = { ipc: NamespaceMode.NODE }
+    await using pod = await cri.pod(mapped(options), handler)
+    const container = await pod.run(inside({}, options))
+    assert.equal(await container.sh('stat -c %u /dev/shm; ls /dev | grep -c mqueue || true'), '65534\n0')
+  })
+
   it('on the host’s network: its devices are seen, not owned', async () => {
     const options = { network: NamespaceMode.NODE }
     await using pod = await cri.pod(mapped(options), handler)
