@@ -1,8 +1,10 @@
 // What the cAdvisor inside a kubelet asks of a runtime whose socket is crio.sock: JSON over plain HTTP/1.1, on the same socket.
 // Field names as its client has them (google/cadvisor, container/crio/client.go).
+
 import { mkdirSync } from 'node:fs'
-import { createServer, type Server } from 'node:http'
+import type { Server } from 'node:http'
 import { dirname, join } from 'node:path'
+import { http } from '@coracle/base/node-http'
 import type { Container, Pod, Services } from '@coracle/lifecycle'
 
 export interface RuntimeInfo {
@@ -112,7 +114,7 @@ const nameOf = (pod: Pod | undefined, name: string, attempt: number): string => 
 /** Answers GET /info and GET /containers/ID. It listens nowhere by itself: connections are handed to it. */
 export function createCadvisorServer(services: Known): Server {
   mkdirSync(join(podRoot(services), 'diff'), { recursive: true, mode: 0o700 })
-  return createServer(limits, (request, response) => {
+  return http.createServer(limits, (request, response) => {
     const reply = (status: number, body: object) =>
       response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
     if (request.method !== 'GET') return reply(405, { error: 'only GET is answered' })

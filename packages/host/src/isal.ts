@@ -125,8 +125,8 @@ function readAll(create: () => IsalReader, data: Buffer): Buffer | undefined {
   const reader = create()
   const output = Buffer.allocUnsafeSlow(1000)
   const found: Buffer[] = []
-  for (let start = 0; start < data.length; start += 777) {
-    reader.give(data.subarray(start, start + 777))
+  for (let start = 0; start < data.length; start += 177) {
+    reader.give(data.subarray(start, start + 177))
     for (;;) {
       const count = reader.read(output)
       if (count < 0) return undefined

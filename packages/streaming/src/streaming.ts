@@ -1,10 +1,11 @@
 // The HTTP server that kubelet and crictl are sent to: one URL for each prepared request, upgraded to SPDY or WebSocket.
-import { createServer, type IncomingMessage, type Server } from 'node:http'
-import { createServer as createTlsServer } from 'node:https'
+
+import type { IncomingMessage, Server } from 'node:http'
 import { type AddressInfo, isIPv6, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { doing, explain, invalid } from '@coracle/base/errors'
 import { logger } from '@coracle/base/log'
+import { http, https } from '@coracle/base/node-http'
 import { abortable } from '@coracle/base/signals'
 import { negotiate, type Refusal, refuse, switchProtocols, type Upgrade } from './negotiate.ts'
 import { offeredFor, serve } from './serve.ts'
@@ -140,8 +141,8 @@ class StreamServer implements Streaming {
     }
     const server =
       tls === undefined
-        ? createServer(limits)
-        : createTlsServer({ ...limits, ...readCertificate(tls), minVersion: 'TLSv1.2', ALPNProtocols: ['http/1.1'] })
+        ? http.createServer(limits)
+        : https.createServer({ ...limits, ...readCertificate(tls), minVersion: 'TLSv1.2', ALPNProtocols: ['http/1.1'] })
     if (tls !== undefined) watchCertificate(tls, server as import('node:https').Server, { signal: this.#closing.signal })
     server.maxConnections = MAX_CONNECTIONS
     server.on('request', (request) => this.#onRequest(request))

@@ -1,7 +1,8 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { Server as TlsServer } from 'node:https'
 import { failed } from '@coracle/base/errors'
 import { logger } from '@coracle/base/log'
+import { http, https } from '@coracle/base/node-http'
 import { readCertificate, type TlsFiles, watchCertificate } from '@coracle/streaming'
 import { renderExposition } from './exposition.ts'
 import type { OwnMetrics } from './own-metrics.ts'
@@ -32,8 +33,8 @@ export async function serveMetrics(options: MetricsOptions, metrics: OwnMetrics)
     const answer = (request: IncomingMessage, response: ServerResponse) => answerScrape(metrics, request, response)
     const server =
       tls === undefined
-        ? createServer(limits, answer)
-        : createTlsServer({ ...limits, ...readCertificate(tls), minVersion: 'TLSv1.2' }, answer)
+        ? http.createServer(limits, answer)
+        : https.createServer({ ...limits, ...readCertificate(tls), minVersion: 'TLSv1.2' }, answer)
     server.maxConnections = 16
     await listening(server, { address, port })
     if (tls !== undefined) {

@@ -1,8 +1,8 @@
 // Sends spans to a collector by OTLP/HTTP in JSON. A collector that is slow, wrong or dead costs a bounded queue and nothing else.
-import http from 'node:http'
-import https from 'node:https'
+
 import { CodedError } from '@coracle/base/errors'
 import { logger } from '@coracle/base/log'
+import { http, https } from '@coracle/base/node-http'
 import type { SpanCounts } from '../metrics/own-metrics.ts'
 import type { Span } from './span.ts'
 

@@ -1,7 +1,8 @@
 // One connection to a host: directly or through a proxy, with TLS or without, within a deadline.
-import http from 'node:http'
+
 import net, { isIP, type Socket } from 'node:net'
 import tls, { type TLSSocket } from 'node:tls'
+import { http } from '@coracle/base/node-http'
 import { connectionFailed, RegistryError } from './errors.ts'
 import { maskedProxy, proxyAuthorization } from './proxy.ts'
 import type { TlsChoice } from './tls.ts'

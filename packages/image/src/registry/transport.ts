@@ -1,8 +1,10 @@
 // Sends one request: HTTP/2 where the server chooses it, else HTTP/1.1 on connections kept alive; directly or through a proxy.
-import http, { type ClientRequest, type IncomingHttpHeaders } from 'node:http'
-import https, { type RequestOptions } from 'node:https'
+
+import type { ClientRequest, IncomingHttpHeaders } from 'node:http'
+import type { RequestOptions } from 'node:https'
 import type { Readable } from 'node:stream'
 import type { TLSSocket } from 'node:tls'
+import { http, https } from '@coracle/base/node-http'
 import { bareHost, type ConnectRequest, connectTls, portOf } from './connect.ts'
 import { connectionFailed, RegistryError } from './errors.ts'
 import { openSession, type Session } from './http2-session.ts'

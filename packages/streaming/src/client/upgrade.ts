@@ -1,9 +1,9 @@
 // The client's side of the HTTP upgrade.
+
 import { randomBytes } from 'node:crypto'
-import { request as plainRequest } from 'node:http'
-import { request as tlsRequest } from 'node:https'
 import type { Socket } from 'node:net'
 import { CodedError, type ErrorCode, failed, invalid } from '@coracle/base/errors'
+import { http, https } from '@coracle/base/node-http'
 import { acceptKey } from '../websocket/handshake.ts'
 import { socketWire, type Wire } from '../wire.ts'
 
@@ -65,7 +65,7 @@ async function upgrade(
   const { protocol } = new URL(url)
   if (protocol !== 'http:' && protocol !== 'https:') throw invalid(`stream url has scheme ${protocol}, expected http or https`)
   const { promise, resolve, reject } = Promise.withResolvers<Answer>()
-  const open = protocol === 'https:' ? tlsRequest : plainRequest
+  const open = protocol === 'https:' ? https.request : http.request
   const request = open(url, {
     method,
     headers: { ...options.headers, Connection: 'Upgrade', ...headers },
