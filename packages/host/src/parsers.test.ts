@@ -7,7 +7,7 @@ import { codeOf } from '@coracle/base/errors'
 import { deviceNumbers } from './devices.ts'
 import { socketAddress } from './dial.ts'
 import { capabilityNames, hugepageSizes, kernelIsAtLeast, maskOf, openFileLimit } from './features.ts'
-import { meetsFloor } from './preflight-programs.ts'
+import { looseOwnership, meetsFloor } from './preflight-programs.ts'
 import { parseStats } from './probe.ts'
 import { sysctlPath, writeSysctl } from './procfs.ts'
 import { passedFds } from './socket/receive-fd.ts'
@@ -115,4 +115,10 @@ test('meetsFloor() knows a floor for each line', () => {
   for (const version of ['1.3.6', '1.3.10', '1.4.3', '1.5.1', '1.6.0', '2.0'])
     assert.equal(meetsFloor(version, floors), true, version)
   for (const version of ['1.1.5', '1.3.5', '1.4.2', '1.5.0', '1.5']) assert.equal(meetsFloor(version, floors), false, version)
+})
+
+test('H-66: a program that others than root may change is told of', () => {
+  assert.equal(looseOwnership({ uid: 0, mode: 0o100755 }), undefined)
+  assert.match(looseOwnership({ uid: 1000, mode: 0o100755 }) ?? '', /owned by uid 1000/)
+  for (const mode of [0o100775, 0o100757]) assert.match(looseOwnership({ uid: 0, mode }) ?? '', /written by others/)
 })

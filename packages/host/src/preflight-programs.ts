@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { explain } from '@coracle/base/errors'
 import type { Processes } from './host.ts'
 import type { Finding } from './preflight.ts'
@@ -26,12 +26,26 @@ export async function checkProgram({ processes, signal, name, path, floor }: Pro
   const check = `${name} program`
   if (!existsSync(path))
     return { check, state: 'missing', detail: `${path} does not exist`, remedy: `install ${name} or set its path` }
+  const loose = looseOwnership(statSync(path))
+  if (loose !== undefined)
+    return {
+      check,
+      state: 'warning',
+      detail: `${path} ${loose}: who may change it is root on this node`,
+      remedy: `chown root ${path} && chmod go-w ${path}`,
+    }
   try {
     const text = await firstLine(processes, [path, '--version'], signal)
     return judge({ check, path, text, floor, name })
   } catch (err) {
     return { check, state: 'missing', detail: `${path} does not run: ${explain(err)}`, remedy: `reinstall ${name}` }
   }
+}
+
+/** What is wrong with the owner or mode of a program that runs as root; undefined: nothing. */
+export function looseOwnership({ uid, mode }: { readonly uid: number; readonly mode: number }): string | undefined {
+  if (uid !== 0) return `is owned by uid ${uid}, not by root`
+  return (mode & 0o022) === 0 ? undefined : 'may be written by others than root'
 }
 
 const pluginsInUse = ['bridge', 'host-local', 'loopback', 'portmap'] as const

@@ -1,4 +1,3 @@
-import { basename } from 'node:path'
 import { invalid, precondition } from '@coracle/base/errors'
 import { quote } from '@coracle/base/ids'
 import type { OciRuntime } from '@coracle/oci-runtime'
@@ -25,7 +24,3 @@ export function runtimeOf(services: Services, thing: { readonly runtime: string 
 /** Whether the configuration still has the handler of a pod. */
 export const isConfigured = (services: Services, thing: { readonly runtime: string }): boolean =>
   services.runtimes.has(thing.runtime)
-
-/** crun takes seccomp filters ready made, which spares compiling them at each start. */
-export const isCrun = (services: Services, thing: { readonly runtime: string }): boolean =>
-  basename(runtimeOf(services, thing).program) === 'crun'

@@ -34,6 +34,7 @@ export function createOciRuntime(options: OciRuntimeOptions, deps: OciRuntimeDep
     handler: ctx.handler,
     program: ctx.program,
     sandboxed: ctx.kind === 'runsc',
+    compiledSeccomp: ctx.kind === 'crun',
     version: (signal) => version(ctx, signal),
     features: (signal) => features(ctx, signal),
     create: (request, signal) => create(ctx, request, signal),

@@ -86,6 +86,7 @@ class Fake implements FakeRuntime {
   readonly handler: string
   readonly program = '/fake/runtime'
   readonly sandboxed = false
+  readonly compiledSeccomp = false
   readonly calls: string[] = []
   readonly #options: FakeRuntimeOptions
   readonly #containers = new Map<string, Mutable>()

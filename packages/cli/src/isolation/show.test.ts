@@ -39,3 +39,9 @@ test('what leads outside is marked, and what cannot be seen is said', () => {
   assert.match(text, /kernel of its own/)
   assert.doesNotMatch(text, /Masked paths/)
 })
+
+test('ids of a user namespace are told both ways', () => {
+  const ids = { real: 100_007, effective: 100_007, saved: 100_007, fileSystem: 100_007 }
+  const text = shown({ uids: ids, gids: ids, uidMap: [{ inside: 0, outside: 100_000, count: 65_536 }] })
+  assert.match(text, /uid {6}100007 \(7 inside\)\n {2}gid {6}100007\n/)
+})

@@ -61,12 +61,19 @@ function fourIds(ids: IsolationIds | undefined): string {
   return `real ${real}, effective ${effective}, saved ${saved}, file system ${fileSystem}`
 }
 
+/** The number that an id has in the container, where it is another. */
+function inside(id: number | undefined, map: ContainerIsolationResponse['uidMap']): string {
+  const range = map.find(({ outside, count }) => id !== undefined && id >= outside && id < outside + count)
+  if (id === undefined || range === undefined || range.inside === range.outside) return ''
+  return ` (${id - range.outside + range.inside} inside)`
+}
+
 function users({ uids, gids, groups, uidMap, gidMap }: ContainerIsolationResponse): readonly string[] {
   const ranges = (map: ContainerIsolationResponse['uidMap']) =>
     map.map(({ inside, outside, count }) => `${inside} is ${outside} on the host, ${count} ids`).join('; ')
   return [
-    `uid      ${fourIds(uids)}`,
-    `gid      ${fourIds(gids)}`,
+    `uid      ${fourIds(uids)}${inside(uids?.effective, uidMap)}`,
+    `gid      ${fourIds(gids)}${inside(gids?.effective, gidMap)}`,
     `groups   ${groups.join(' ')}`,
     `uid map  ${ranges(uidMap)}`,
     `gid map  ${ranges(gidMap)}`,

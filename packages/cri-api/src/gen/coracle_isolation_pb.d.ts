@@ -60,6 +60,8 @@ export declare type ContainerIsolationResponse = Message<"coracle.v1.ContainerIs
   namespaces: IsolationNamespace[];
 
   /**
+   * Ids are the host's; the maps tell what they are inside.
+   *
    * @generated from field: coracle.v1.IsolationIds uids = 6;
    */
   uids?: IsolationIds | undefined;

@@ -6,7 +6,7 @@ export type NamespaceType = 'cgroup' | 'ipc' | 'mnt' | 'net' | 'pid' | 'time' | 
 /** Inode numbers of namespaces (namespaces(7)): two processes share one when the numbers are equal. */
 export type NamespaceInodes = Readonly<Partial<Record<NamespaceType, number>>>
 
-/** Real, effective, saved and file system id, as this process's user namespace counts. */
+/** Real, effective, saved and file system id, as the host counts. */
 export interface FourIds {
   readonly real: number
   readonly effective: number

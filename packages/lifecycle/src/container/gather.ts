@@ -7,7 +7,7 @@ import { stage } from '@coracle/base/stages'
 import { localhostSeccomp, planVolumes, type SpecInput, seccompMaxBytes } from '@coracle/container-spec'
 import type { ContainerConfig } from '@coracle/cri-api'
 import type { Image } from '@coracle/image'
-import { isCrun, runtimeOf } from '../handlers.ts'
+import { runtimeOf } from '../handlers.ts'
 import { volumesDirectory } from '../layout.ts'
 import { type Container, isRunning } from '../model/container.ts'
 import { namespaceMode, type Pod } from '../model/pod.ts'
@@ -72,7 +72,7 @@ export async function gatherInput(
     volumes: makeVolumes(services, container, { image, label: labels?.mountLabel }),
     imageMounts: volumes.sources,
     unsetSeccomp: services.settings.unsetSeccomp,
-    compiledSeccomp: isCrun(services, pod),
+    compiledSeccomp: runtimeOf(services, pod).compiledSeccomp,
     sandboxed: runtimeOf(services, pod).sandboxed,
   }
   return { input, image, imageVolumes: volumes.images }

@@ -1,7 +1,7 @@
 import { chownSync, mkdirSync } from 'node:fs'
 import { logger } from '@coracle/base/log'
 import { infraSpec } from '@coracle/container-spec'
-import { isCrun, runtimeOf } from '../handlers.ts'
+import { runtimeOf } from '../handlers.ts'
 import { podLayout } from '../layout.ts'
 import { isReady, type Pod } from '../model/pod.ts'
 import { podLabels } from '../selinux/labels.ts'
@@ -26,7 +26,7 @@ export async function startInfra(services: Services, pod: Pod): Promise<number> 
     host: services.facts,
     rootfsPath: infraRootfs,
     initProgram: services.settings.initProgram,
-    compiledSeccomp: isCrun(services, pod),
+    compiledSeccomp: runtime.compiledSeccomp,
     ...infraProfile(services),
     ...(labels === undefined ? {} : { selinux: labels }),
   })
