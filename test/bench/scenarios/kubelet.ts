@@ -26,6 +26,9 @@ interface Sizes {
 const full: Sizes = { pods: 100, containers: 500, lists: 300, stats: 20, pollingSeconds: 60, exits: 30 }
 const quick: Sizes = { pods: 20, containers: 60, lists: 60, stats: 8, pollingSeconds: 10, exits: 8 }
 
+/** A pod is made and removed in each of these. Longer than any of the servers needs. */
+const churnMs = 500
+
 interface Stage {
   readonly bench: Bench
   readonly sizes: Sizes
@@ -100,15 +103,17 @@ async function measureStats({ bench, sizes, connections }: Stage, count: number)
   })
 }
 
-/** Each server in turn, with one pod after another being made and removed on it. */
+/** Each server in turn, with pods being made and removed on it: the same number in a second on each. */
 async function measureLists({ bench, sizes, connections }: Stage, count: number): Promise<void> {
   for (const target of bench.targets) {
     bench.say(`${target.name}: lists of ${count} containers while pods come and go`)
     let churns = true
     const churn = (async () => {
       while (churns) {
+        const begin = performance.now()
         const { pod } = await startPod(target)
         await removePod(target, pod.podId)
+        await sleep(Math.max(0, begin + churnMs - performance.now()))
       }
     })()
     for (const method of ['ListContainers', 'ListPodSandbox']) {
