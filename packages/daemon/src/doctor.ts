@@ -1,5 +1,6 @@
 import { existsSync, readdirSync } from 'node:fs'
 import { createHost, type Finding, preflight } from '@coracle/host'
+import { checkRegistryFiles } from '@coracle/image'
 import { openCdi } from './cdi/cdi-directories.ts'
 import type { Config } from './config/config.ts'
 import { apparmorFinding } from './lsm/apparmor.ts'
@@ -21,6 +22,7 @@ export function examine(config: Config, signal: AbortSignal): Promise<readonly F
     networkFinding(config),
     initFinding(config),
     ...cdiFindings(config),
+    ...registryFindings(config),
     apparmorFinding(config),
     selinuxFinding(config),
   ])
@@ -50,6 +52,19 @@ function initFinding({ programs }: Config): Finding {
   const check = 'init of shared PID namespaces'
   if (existsSync(programs.init)) return { check, state: 'ok', detail: programs.init }
   return { check, state: 'missing', detail: `${programs.init} does not exist`, remedy: 'apt-get install catatonit' }
+}
+
+function registryFindings({ images }: Config): readonly Finding[] {
+  const check = 'registry configuration'
+  const problems = checkRegistryFiles(images.registries.files ?? {})
+  if (problems.length === 0)
+    return [{ check, state: 'ok', detail: 'hosts.toml, registries.conf, certificates and auth files, as far as they are there' }]
+  return problems.map((detail) => ({
+    check,
+    state: 'warning',
+    detail,
+    remedy: 'mend the file: it is read again at the next pull',
+  }))
 }
 
 function cdiFindings(config: Config): readonly Finding[] {

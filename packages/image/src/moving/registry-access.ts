@@ -4,9 +4,11 @@ import type { Reference } from '@coracle/oci-spec/reference'
 import type { Credentials } from '../images.ts'
 import type { RegistrySource } from '../registry/client.ts'
 import type { RegistriesConfig } from '../registry/endpoints.ts'
+import { usualRegistryFiles } from '../registry/files/registry-files.ts'
 import { Registries } from '../registry/registries.ts'
 
 export interface RegistryAccess {
+  /** Default: what the files at their usual places say. */
   readonly registries?: RegistriesConfig
   readonly credentials?: Credentials
   /** Plain HTTP is allowed for the registry itself. */
@@ -19,7 +21,7 @@ const retryBaseMs = 500
 /** `toPush`: only the registry itself, never a mirror. Throws `invalid_argument` when the registry is blocked. */
 export async function registrySource(
   reference: Pick<Reference, 'registry' | 'repository'>,
-  { registries = {}, credentials, insecure }: RegistryAccess,
+  { registries = { files: usualRegistryFiles }, credentials, insecure }: RegistryAccess,
   toPush = false,
 ): Promise<RegistrySource> {
   const insecureHosts = [...(registries.insecureHosts ?? []), ...(insecure ? [reference.registry] : [])]
@@ -28,6 +30,6 @@ export async function registrySource(
   const processes = { run: () => Promise.reject(new Error('no program is run here')) }
   const known = new Registries({ config: () => config, processes, stallTimeoutMs, retryBaseMs })
   const plan = await known.plan(reference, { offline: true }, cleanupSignal())
-  const endpoints = plan.endpoints.filter(({ endpoint }) => endpoint.isOrigin || !toPush)
-  return known.sourceOf({ ...plan, endpoints }, credentials)
+  const itself = plan.endpoints.filter(({ role }) => role === 'registry').slice(0, 1)
+  return known.sourceOf({ ...plan, endpoints: toPush ? itself : plan.endpoints }, credentials)
 }

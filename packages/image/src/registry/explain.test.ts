@@ -29,7 +29,7 @@ describe('explainPull()', () => {
     const files = { registriesConf: at('registries.conf'), hostsDirectories: [at('hosts')], authFiles: [at('auth.json')] }
     const config = { ...own, files }
     const { processes } = createHost()
-    const registries = new Registries({ config: () => config, processes, stallTimeoutMs: 2000, retryBaseMs: 2 })
+    const registries = new Registries({ config: () => config, processes, stallTimeoutMs: 15_000, retryBaseMs: 2 })
     return explainPull(registries, { name, offline: false, ...more }, AbortSignal.timeout(60_000))
   }
   const wantsPassword = () =>

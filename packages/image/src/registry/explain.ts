@@ -4,7 +4,7 @@ import { within } from '@coracle/base/signals'
 import { acceptedManifests } from '@coracle/oci-spec/media-type'
 import { formatReference, type Reference } from '@coracle/oci-spec/reference'
 import type { Credentials } from '../images.ts'
-import { type Exchange, isByTag, mayServe, type RegistryClient, type RegistryRequest } from './client.ts'
+import { createRegistryClient, type Exchange, isByTag, mayServe, type RegistryClient, type RegistryRequest } from './client.ts'
 import { RegistryError } from './errors.ts'
 import { notVerified, type PlannedEndpoint } from './plan.ts'
 import type { Registries } from './registries.ts'
@@ -91,7 +91,8 @@ interface Asking {
 
 async function askAll(registries: Registries, { plan, request }: Asking, signal: AbortSignal): Promise<ExplainedEndpoint[]> {
   const exchanges: Exchange[] = []
-  const client = registries.client(registries.sourceOf(plan, request.credentials), { observe: (one) => exchanges.push(one) })
+  // Without the tokens that are still good: the way to one is part of what is to be seen.
+  const client = createRegistryClient(registries.sourceOf(plan, request.credentials), { observe: (one) => exchanges.push(one) })
   const explained: ExplainedEndpoint[] = []
   let digest: string | undefined = plan.reference.digest
   const ask = async (planned: PlannedEndpoint, before: ExplainedEndpoint | undefined): Promise<ExplainedEndpoint> => {

@@ -13,7 +13,8 @@ import { createRegistryClient, type RegistrySource } from './client.ts'
 import type { Endpoint } from './endpoints.ts'
 import { fetchBlob, resolveManifest } from './manifests.ts'
 
-const stallMs = 500
+// Long enough for a machine with other things to do; one test waits for it.
+const stallMs = 3000
 const signal = AbortSignal.timeout(120_000)
 const platform = { os: 'linux', architecture: process.arch === 'arm64' ? 'arm64' : 'amd64' }
 const types = { manifest: 'application/vnd.oci.image.manifest.v1+json', index: 'application/vnd.oci.image.index.v1+json' }

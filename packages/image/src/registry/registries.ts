@@ -3,7 +3,7 @@ import { CodedError } from '@coracle/base/errors'
 import type { Processes } from '@coracle/host'
 import type { Reference } from '@coracle/oci-spec/reference'
 import type { Credentials } from '../images.ts'
-import { type ClientParts, createRegistryClient, type RegistryClient, type RegistrySource } from './client.ts'
+import { createRegistryClient, type RegistryClient, type RegistrySource } from './client.ts'
 import type { HelperSettings } from './credential-helper.ts'
 import type { RegistriesConfig } from './endpoints.ts'
 import { RegistryFiles } from './files/registry-files.ts'
@@ -61,8 +61,9 @@ export class Registries {
     }
   }
 
-  client(source: RegistrySource, parts: Omit<ClientParts, 'tokens'> = {}): RegistryClient {
-    return createRegistryClient(source, { tokens: this.#tokens, ...parts })
+  /** With the tokens that are still good. */
+  client(source: RegistrySource): RegistryClient {
+    return createRegistryClient(source, { tokens: this.#tokens })
   }
 
   /** What is wrong with the files as they are; empty: nothing. */

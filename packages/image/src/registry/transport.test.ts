@@ -13,7 +13,7 @@ import type { Endpoint } from './endpoints.ts'
 import { RegistryError, type RegistryFailure } from './errors.ts'
 import { readBody } from './http.ts'
 
-const stallMs = 2000
+const stallMs = 10_000
 const signal = AbortSignal.timeout(60_000)
 
 /** A client of one or more endpoints, closed at the end of the scope. */
@@ -250,7 +250,7 @@ describe('HTTP/2', () => {
   test('silence and cancellation', async () => {
     registry.fault((request) => request.url?.includes('silent') === true)
     using client = connect([secure(registry.host)], { ...trusting(), stallTimeoutMs: 300 })
-    await fails(client.get({ path: 'manifests/silent', signal }), 'unavailable', /no answer in time/)
+    await fails(client.get({ path: 'manifests/silent', signal }), 'unavailable', /no answer in/)
     const mine = new AbortController()
     using patient = connect([secure(registry.host)], trusting())
     const waiting = patient.get({ path: 'manifests/silent', signal: mine.signal })

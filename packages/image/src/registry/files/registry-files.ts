@@ -19,6 +19,17 @@ export interface RegistryFilePaths {
   readonly authFiles?: readonly string[]
 }
 
+/** Where the files are when nobody says otherwise. Credentials of the node are not among them. */
+export const usualRegistryFiles: RegistryFilePaths = {
+  registriesConf: '/etc/containers/registries.conf',
+  registriesConfDirectory: '/etc/containers/registries.conf.d',
+  hostsDirectories: ['/etc/containerd/certs.d'],
+  certificateDirectories: ['/etc/containers/certs.d', '/etc/docker/certs.d'],
+}
+
+/** What is wrong with the files now; empty: nothing. */
+export const checkRegistryFiles = (paths: RegistryFilePaths): readonly string[] => new RegistryFiles(() => paths).check()
+
 export class RegistryFiles {
   readonly #paths: () => RegistryFilePaths
   readonly #conf = new LastGood<RegistriesConf>()
