@@ -15,6 +15,14 @@ const opens = async (container: ContainerUnderTest, path: string): Promise<strin
   return `${(await attempt('<')) ? 'r' : ''}${(await attempt('>>')) ? 'w' : ''}`
 }
 
+const config = `
+[devices]
+owner_from_security_context = true
+[runtimes.spare]
+path = "/usr/sbin/runc"
+privileged_without_host_devices = true
+`
+
 /** A directory of device nodes below /dev, with a link and a directory in it; gone with its scope. */
 async function deviceDirectory(cri: Cri) {
   const path = mkdtempSync(`/dev/${cri.unique('test-')}`)
@@ -105,6 +113,17 @@ criSuite(
         })
       })
 
+    it('a handler may give privileged containers only what they ask for', async () => {
+      await using pod = await cri.pod({ linux: { securityContext: { privileged: true } } }, 'spare')
+      const container = await pod.run({
+        devices: [{ hostPath: '/dev/fuse', containerPath: '/dev/fuse', permissions: 'rw' }],
+        linux: { securityContext: { privileged: true } },
+      })
+      assert.equal(await opens(container, '/dev/fuse'), 'rw')
+      await container.sh('test ! -e /dev/loop0 && mknod /tmp/kmsg c 1 11')
+      assert.equal(await opens(container, '/tmp/kmsg'), '')
+    })
+
     it('with devices.owner_from_security_context they belong to the user that is asked for', async () => {
       using directory = await deviceDirectory(cri)
       await using pod = await cri.pod()
@@ -128,7 +147,7 @@ criSuite(
       assert.deepEqual((await cri.runtime.listContainers({ filter: { podSandboxId: pod.id } })).containers, [])
     })
   },
-  { config: '[devices]\nowner_from_security_context = true\n' },
+  { config },
 )
 
 const hexNumbers = (path: string): string => {

@@ -20,7 +20,7 @@ const otherMounts = ['/dev/pts', '/dev/shm', '/dev/mqueue', '/dev/fd']
 
 /** Throws `invalid_argument` for a bad path or permission, `failed_precondition` when the device does not exist. */
 export function planDevices(input: SpecInput): PlannedDevices {
-  if (input.config.linux?.securityContext?.privileged === true) {
+  if (input.config.linux?.securityContext?.privileged === true && input.withoutHostDevices !== true) {
     const devices = [...input.devices.values()].filter(
       (device) => !runtimeNodes.has(device.path) && !otherMounts.some((directory) => isWithin(device.path, directory)),
     )

@@ -33,6 +33,8 @@ describe('toLinuxResources', () => {
     assert.deepEqual(to({ memoryLimitInBytes: 100n }), { memory: { limit: 100, swap: 100 } })
     assert.deepEqual(to({ memoryLimitInBytes: 100n, memorySwapLimitInBytes: 300n }), { memory: { limit: 100, swap: 300 } })
     assert.deepEqual(to({ memoryLimitInBytes: 100n }, { swapAccounting: false }), { memory: { limit: 100 } })
+    const more = { memoryLimitInBytes: 100n, memorySwapLimitInBytes: 200n }
+    throws(() => to(more, { swapAccounting: false }), 'failed_precondition', 'memory_swap_limit_in_bytes')
     assert.deepEqual(to({ memoryLimitInBytes: -1n }), { memory: { limit: -1, swap: -1 } })
   })
   test('huge pages: sizes this node lacks are left out, all of them without the controller', () => {

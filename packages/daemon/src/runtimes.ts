@@ -84,6 +84,7 @@ function retire(table: RuntimeTable, context: RuntimeContext): void {
 // Never run with success: containers are killed and removed by hand then.
 const unknownRuntime = (handler: string): RuntimeConfig => ({
   ...{ handler, path: '/nonexistent/runtime', kind: 'crun', arguments: [], allowedAnnotations: [] },
+  privilegedWithoutHostDevices: false,
 })
 
 /** All handlers with what they were made from, for the next start. */

@@ -97,6 +97,7 @@ export async function startDaemon(options: StartOptions): Promise<Daemon> {
     retiredRuntimes: runtimes.retired,
     handlerSettings: (handler) => ({
       allowedAnnotations: runtimes.allowedAnnotations.get(handler) ?? [],
+      privilegedWithoutHostDevices: runtimes.madeFrom.get(handler)?.privilegedWithoutHostDevices ?? false,
       recursiveReadOnly: runtimes.features.get(handler)?.recursiveReadOnlyMounts ?? false,
       mountOptions: new Set(runtimes.features.get(handler)?.mountOptions),
       userNamespaceProblem: runtimes.userNamespaceProblems.has(handler)
@@ -229,6 +230,7 @@ function settingsOf(config: Config, defaultRuntime: string): Services['settings'
     defaultCgroupParent: config.cgroups.defaultParent,
     probeTimeoutMs: config.limits.probeTimeoutMs,
     ownDevices: config.ownDevices,
+    absentSourcesToReject: config.absentSourcesToReject,
     unsetSeccomp: config.unsetSeccomp === 'runtime_default' ? 'runtimeDefault' : 'unconfined',
     unclaimedMs: config.limits.unclaimedMs,
   }

@@ -20,6 +20,8 @@ export type Containers = Records<ContainerId, ContainerConfig, Container>
 export interface HandlerSettings {
   /** Pod annotations that reach the OCI spec: exact names or `prefix*`. */
   readonly allowedAnnotations: readonly string[]
+  /** Privileged containers get the devices of their request only. */
+  readonly privilegedWithoutHostDevices: boolean
   /** Runtime and kernel can make a mount read-only together with all that is mounted below it. */
   readonly recursiveReadOnly: boolean
   /** Words of mount options that the runtime knows; others it might ignore without a word. */
@@ -43,6 +45,8 @@ export interface Settings {
   readonly probeTimeoutMs: number
   /** Devices belong to the user that a container asks for, not to their owners on the node. */
   readonly ownDevices: boolean
+  /** Mount sources that are not made when they are missing. */
+  readonly absentSourcesToReject: readonly string[]
   /** What a container without a seccomp field gets: the CRI says none. */
   readonly unsetSeccomp: 'runtimeDefault' | 'unconfined'
   /** How long a made pod or container waits for the retry of a caller that gave up. */

@@ -85,6 +85,7 @@ function openServices(machine: TestMachine, options: TestServicesOptions, change
     retiredRuntimes: changes.retiredRuntimes ?? new Map(),
     handlerSettings: () => ({
       allowedAnnotations: [],
+      privilegedWithoutHostDevices: false,
       recursiveReadOnly: true,
       mountOptions: new Set(['noexec', 'nodev', 'nosuid']),
     }),
@@ -94,6 +95,7 @@ function openServices(machine: TestMachine, options: TestServicesOptions, change
       ...{ defaultRuntime: runtime.handler, initProgram: '/usr/bin/init', monitorCgroup: undefined },
       ...{ defaultCgroupParent: '/coracle', probeTimeoutMs: 1000, unsetSeccomp: 'unconfined', unclaimedMs: 120_000 },
       ownDevices: false,
+      absentSourcesToReject: [],
       ...options.settings,
     },
     ...{ podLocks: new KeyedLock(), containerLocks: new KeyedLock() },

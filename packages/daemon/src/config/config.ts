@@ -16,6 +16,7 @@ export interface RuntimeConfig {
   readonly kind: 'crun' | 'runc' | 'runsc' | 'other'
   readonly arguments: readonly string[]
   readonly allowedAnnotations: readonly string[]
+  readonly privilegedWithoutHostDevices: boolean
 }
 
 export interface StreamingConfig {
@@ -50,6 +51,7 @@ export interface Config {
     readonly delTimeoutMs: number
   }
   readonly ownDevices: boolean
+  readonly absentSourcesToReject: readonly string[]
   readonly apparmor: { readonly enabled: boolean; readonly parser: string | undefined }
   readonly selinux: { readonly enabled: boolean }
   readonly cdi: { readonly specDirs: readonly string[]; readonly annotations: boolean }
@@ -112,6 +114,7 @@ export function toConfig(settings: Settings, exists: (path: string) => boolean):
       addTimeoutMs: get<number>('cni.add_timeout_s') * 1000,
       delTimeoutMs: get<number>('cni.del_timeout_s') * 1000,
     },
+    absentSourcesToReject: get('mounts.absent_sources_to_reject'),
     ownDevices: get('devices.owner_from_security_context'),
     apparmor: { enabled: get('apparmor.enabled'), parser: get('apparmor.parser') },
     selinux: { enabled: get('selinux.enabled') },
@@ -154,6 +157,7 @@ function runtimesOf(settings: Settings, exists: (path: string) => boolean): Runt
       kind: (get(handler, 'kind') as RuntimeConfig['kind'] | undefined) ?? kindOf(String(path)),
       arguments: (get(handler, 'arguments') ?? []) as readonly string[],
       allowedAnnotations: (get(handler, 'allowed_annotations') ?? []) as readonly string[],
+      privilegedWithoutHostDevices: get(handler, 'privileged_without_host_devices') === true,
     }
   })
   return all.sort((a, b) => (a.handler < b.handler ? -1 : 1))

@@ -147,6 +147,13 @@ export const keys: readonly Key[] = [
   },
   { path: 'runtimes.*.arguments', type: 'strings', default: [], reload: true, doc: 'Extra global arguments of the program.' },
   {
+    path: 'runtimes.*.privileged_without_host_devices',
+    type: 'boolean',
+    default: false,
+    reload: true,
+    doc: 'Privileged containers of this handler get the devices of their request only, not all of the node.',
+  },
+  {
     path: 'runtimes.*.allowed_annotations',
     type: 'strings',
     default: [],
@@ -185,6 +192,13 @@ export const keys: readonly Key[] = [
     doc: 'Seconds that detaching may take before it is retried.',
   },
 
+  {
+    path: 'mounts.absent_sources_to_reject',
+    type: 'strings',
+    default: [],
+    check: allAbsolute,
+    doc: 'Mount sources that are never made when they are missing: a directory at such a path would do harm, as one at /etc/hostname.',
+  },
   {
     path: 'devices.owner_from_security_context',
     type: 'boolean',

@@ -64,6 +64,7 @@ export async function gatherInput(
     sources,
     devices: lookAtDevices(services, config, cdi),
     ownDevices: services.settings.ownDevices,
+    withoutHostDevices: handler.privilegedWithoutHostDevices,
     ...(cdi === undefined ? {} : { cdi }),
     targetPidnsPath: targetPidns(services, pod, config),
     localhostSeccomp: localhostSeccomp(config, readProfile),

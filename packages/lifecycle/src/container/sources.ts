@@ -1,6 +1,8 @@
 // Mount sources: paths of a pod, which may lie on a dead server. Only killable processes look at them.
+import { precondition } from '@coracle/base/errors'
+import { quote } from '@coracle/base/ids'
 import { stage } from '@coracle/base/stages'
-import { checkRelabel, hostPathsOf, type SourceFacts } from '@coracle/container-spec'
+import { checkRelabel, cleanPath, hostPathsOf, type SourceFacts } from '@coracle/container-spec'
 import type { ContainerConfig } from '@coracle/cri-api'
 import type { Services } from '../services.ts'
 
@@ -17,6 +19,10 @@ export async function lookAtSources(
   const found = await stage(['mount source', wanted.join(', ')], () => paths.probe(wanted, probeTimeoutMs, services.shutdown))
   for (const { path, type } of found) {
     if (type !== undefined) continue
+    if (services.settings.absentSourcesToReject.includes(cleanPath(path)))
+      throw precondition(
+        `config.mounts.host_path ${quote(path)} does not exist, and is not to be made (mounts.absent_sources_to_reject)`,
+      )
     await stage(['mount source', `${path}, to be made`], () => paths.makeDirectory(path, probeTimeoutMs, services.shutdown))
   }
   if (label !== undefined) await relabelSources(services, config, label)
