@@ -1,14 +1,18 @@
 // Images into the store and out of it, and whether they are still the same: beside skopeo, umoci and a registry.
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { connect } from '@coracle/cri-api'
 import { Moving } from '@coracle/cri-api/moving'
+import { startContainerdNode } from '@coracle/testkit/containerd-node'
+import { eventually } from '@coracle/testkit/eventually'
 import { needsRoot } from '@coracle/testkit/needs-root'
 import { startNode, type TestNode } from '@coracle/testkit/node'
-import { MovingWorld } from './moving-world.ts'
+import { registryAt } from '@coracle/testkit/registry'
+import { coraclePath, MovingWorld } from './moving-world.ts'
 
 describe('moving images in and out of the store', needsRoot(), () => {
   let world: MovingWorld
@@ -97,6 +101,60 @@ describe('moving images in and out of the store', needsRoot(), () => {
     assert.equal(await idOf(target), id)
     await world.coracle('tag', target, world.images.entry)
     await world.coracle('untag', target)
+  })
+
+  it('containerd pulls what was pushed, with the same image id', async () => {
+    const target = `${world.host}/moved/for-containerd:1`
+    await world.coracle('push', '-q', world.images.entry, target)
+    await using registry = registryAt(world.host)
+    await using containerd = await startContainerdNode(registry)
+    const { imageRef } = await containerd.client.image.pullImage({ image: { image: target } })
+    const { image } = await containerd.client.image.imageStatus({ image: { image: imageRef } })
+    assert.equal(image?.id, await idOf(world.images.entry))
+  })
+
+  it('with keep_blobs the manifest leaves as it came, after a restart too, and the blobs go with the image', async () => {
+    await using keeping = await startNode({ config: '[images]\nkeep_blobs = true\n' })
+    await using other = await MovingWorld.openAlone()
+    const ours = ['-r', `unix://${keeping.world.socket}`]
+    await world.ok(coraclePath, ...ours, 'pull', '-q', world.images.entry)
+    await keeping.restart()
+    const target = `${other.host}/kept/entry:1`
+    const digest = await world.ok(coraclePath, ...ours, 'push', '-q', '--preserve-digests', world.images.entry, target)
+    assert.equal(digest, await manifestOf(world.images.entry))
+    assert.equal(await other.digestOf(`docker://${target}`), digest)
+    const blobs = join(keeping.world.root, 'images/blobs')
+    assert.ok(readdirSync(blobs).length > 0)
+    await world.ok(coraclePath, ...ours, 'rmi', world.images.entry)
+    await eventually('the blobs are gone', async () => readdirSync(blobs).length === 0, { timeoutMs: 20_000 })
+    assert.deepEqual(readdirSync(join(keeping.world.root, 'images/skeletons')), [])
+  })
+
+  it('loads what podman and old Docker write: equal layers as links', async () => {
+    const root = world.path('old')
+    mkdirSync(join(root, 'a'), { recursive: true })
+    mkdirSync(join(root, 'b'))
+    await world.ok('tar', '-C', '/bin', '-cf', join(root, 'a/layer.tar'), 'busybox')
+    symlinkSync('../a/layer.tar', join(root, 'b/layer.tar'))
+    const diffId = `sha256:${createHash('sha256')
+      .update(readFileSync(join(root, 'a/layer.tar')))
+      .digest('hex')}`
+    const config = {
+      architecture: process.arch === 'x64' ? 'amd64' : process.arch,
+      os: 'linux',
+      config: {},
+      rootfs: { type: 'layers', diff_ids: [diffId, diffId] },
+    }
+    writeFileSync(join(root, 'c.json'), JSON.stringify(config))
+    const list = [{ Config: 'c.json', RepoTags: ['old/docker:1'], Layers: ['a/layer.tar', 'b/layer.tar'] }]
+    writeFileSync(join(root, 'manifest.json'), JSON.stringify(list))
+    await world.ok('tar', '-C', root, '-cf', world.path('old.tar'), 'a', 'b', 'c.json', 'manifest.json')
+    const id = `sha256:${createHash('sha256').update(JSON.stringify(config)).digest('hex')}`
+    assert.equal(await world.coracle('load', '-q', '-a', '-i', world.path('old.tar')), id)
+    assert.equal(await idOf('docker.io/old/docker:1'), id)
+    await world.coracle('save', '-q', '-o', world.path('old-again.tar'), 'old/docker:1')
+    await world.skopeo('copy', `docker-archive:${world.path('old-again.tar')}`, `dir:${world.path('old-dir')}`)
+    assert.match(readFileSync(world.path('old-dir/manifest.json'), 'utf8'), new RegExp(id))
   })
 
   it('imports a root file system, and its history tells so', async () => {

@@ -17,11 +17,54 @@ export const registryOptions = {
   'plain-http': { kind: 'flag', help: 'the registry speaks plain HTTP' },
 } as const
 
-/** @throws UsageError for credentials without a colon. */
+/** As the daemon reads them, too. */
+const systemFiles = {
+  registriesConf: '/etc/containers/registries.conf',
+  registriesConfDirectory: '/etc/containers/registries.conf.d',
+  hostsDirectories: ['/etc/containerd/certs.d'],
+  certificateDirectories: ['/etc/containers/certs.d', '/etc/docker/certs.d'],
+}
+
+/**
+ * The registry configuration of this machine, the credentials of whoever calls, and what the command line says.
+ * @throws UsageError for credentials without a colon.
+ */
 export function accessOf(name: string, creds: string | undefined, plainHttp: boolean): RegistryAccess {
-  const insecure = plainHttp ? { insecure: true } : {}
-  if (creds === undefined) return insecure
+  const registries = { files: { ...systemFiles, authFiles: authFiles(process.env) }, proxies: proxiesOf(process.env) }
+  const access = { registries, ...(plainHttp ? { insecure: true } : {}) }
+  if (creds === undefined) return access
   const colon = creds.indexOf(':')
   if (colon < 1) throw new UsageError(`option --${name} expects USER:PASSWORD`)
-  return { ...insecure, credentials: { username: creds.slice(0, colon), password: creds.slice(colon + 1) } }
+  return { ...access, credentials: { username: creds.slice(0, colon), password: creds.slice(colon + 1) } }
+}
+
+type Environment = { readonly [name: string]: string | undefined }
+
+/** Where `skopeo login`, `podman login` and `docker login` leave credentials (containers-auth.json(5)). */
+export function authFiles(environment: Environment): readonly string[] {
+  const {
+    REGISTRY_AUTH_FILE: own,
+    XDG_RUNTIME_DIR: runtime,
+    XDG_CONFIG_HOME: config,
+    HOME: home,
+    DOCKER_CONFIG: docker,
+  } = environment
+  if (own) return [own]
+  const settings = config || (home ? `${home}/.config` : undefined)
+  const dockerDirectory = docker || (home ? `${home}/.docker` : undefined)
+  return [
+    ...(runtime ? [`${runtime}/containers/auth.json`] : []),
+    ...(settings ? [`${settings}/containers/auth.json`] : []),
+    ...(dockerDirectory ? [`${dockerDirectory}/config.json`] : []),
+  ]
+}
+
+function proxiesOf(environment: Environment): NonNullable<NonNullable<RegistryAccess['registries']>['proxies']> {
+  const get = (name: string) => environment[name] || environment[name.toLowerCase()]
+  const [http, https, except] = [get('HTTP_PROXY'), get('HTTPS_PROXY'), get('NO_PROXY')]
+  return {
+    ...(http ? { http } : {}),
+    ...(https ? { https } : {}),
+    ...(except ? { except: except.split(',').map((part) => part.trim()) } : {}),
+  }
 }

@@ -38,6 +38,7 @@ const maxErrorBytes = 64 * 1024
 export function createRegistrySender(source: RegistrySource): RegistrySender {
   // There is always the registry itself.
   const endpoint = source.endpoints.at(-1) as Endpoint
+  const repository = endpoint.repository ?? source.repository
   const secrets = new Secrets()
   const credentials = source.credentials ?? endpoint.credentials
   const registryToken = credentials?.registryToken
@@ -51,7 +52,7 @@ export function createRegistrySender(source: RegistrySource): RegistrySender {
   let authorization = registryToken === undefined ? undefined : `Bearer ${registryToken}`
 
   const once = (request: WriteRequest): Promise<Answer> => {
-    const url = targetOf(endpoint, source.repository, request)
+    const url = targetOf(endpoint, repository, request)
     // What the registry gave for itself is not for another host that it sends us to.
     const own = url.origin === new URL(endpoint.baseUrl).origin
     return http.send({
@@ -73,7 +74,7 @@ export function createRegistrySender(source: RegistrySource): RegistrySender {
     if (answer.statusCode !== 401) return answer
     const next = await answerChallenge(auth, {
       endpoint,
-      repository: source.repository,
+      repository,
       challenge: answer.headers['www-authenticate'] ?? '',
       credentials,
       signal: request.signal,
