@@ -1,6 +1,16 @@
 // The store's check and repair: what a disk may lose is found, only that is fetched again, and nothing is made on what is damaged.
 import assert from 'node:assert/strict'
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, truncateSync, utimesSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { after, before, describe, test } from 'node:test'
@@ -204,5 +214,21 @@ describe('check of the store', needsRoot(), () => {
     assert.ok(summary.unrecorded > 0 && summary.unrecorded === summary.layers)
     await world.images.createRootfs({ key: 'c', image: id }, soon())
     await world.images.removeRootfs('c')
+  })
+
+  test('C-11 a kept blob with a bit flipped is found by reading it, and is not handed out', async () => {
+    await using keeping = await createImagesWorld({ keepBlobs: true })
+    const layer = layerOf('kept')
+    keeping.registry.addImage('kept', '1', [layer])
+    await keeping.pull('kept:1')
+    const [name = ''] = readdirSync(join(keeping.directory, 'root/blobs'))
+    const path = join(keeping.directory, 'root/blobs', name)
+    const bytes = readFileSync(path)
+    bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] as number) ^ 1
+    writeFileSync(path, bytes)
+    const found: StoreFinding[] = []
+    const options = { deep: true, repair: true, onFinding: (finding: StoreFinding) => void found.push(finding) }
+    const { left } = await keeping.images.check(options, soon())
+    assert.deepEqual([found.map(({ kind }) => kind), left, existsSync(path)], [['blob'], 0, false])
   })
 })

@@ -39,7 +39,8 @@ describe('tree records', needsRoot(), () => {
   const check = async (layers: readonly Unpacked[], deep: boolean): Promise<readonly LayerVerdict[]> => {
     const tasks = layers.map(({ path, treeDigest }, number) => {
       const directory = basename(path)
-      return { number, directory, record: recordName(directory), recordDigest: treeDigest }
+      const blob = { path: 'none', digest: 'sha256:' }
+      return { number, directory, record: recordName(directory), recordDigest: treeDigest, blob }
     })
     const cacheDirectory = join(world.directory, 'cache')
     const store = join(world.directory, 'staging')

@@ -70,7 +70,7 @@ export declare const CheckStoreResponseSchema: GenMessage<CheckStoreResponse>;
  */
 export declare type StoreFinding = Message<"coracle.v1.StoreFinding"> & {
   /**
-   * layer, image, container, orphan or index.
+   * layer, blob (a compressed layer that is kept), image, container, orphan or index.
    *
    * @generated from field: string kind = 1;
    */

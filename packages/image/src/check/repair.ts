@@ -21,6 +21,9 @@ export async function repair(deps: RepairDeps, found: Found, signal: AbortSignal
     case 'orphan':
       await store.trash.take(found.subject)
       return 'removed'
+    case 'blob':
+      await store.trash.take(found.subject)
+      return 'removed: the layer itself is whole, only saving and pushing it gives another manifest digest'
     case 'layer':
       return repairLayer(deps, found, signal)
     case 'image':

@@ -1,7 +1,7 @@
 // Checks layers against their tree records, in a process of its own that has shut itself into the store: it reads what images
 // brought, and a disk that hangs stops nobody else. Tasks come as one JSON line on stdin; a JSON line for each goes to stdout.
 import { createHash } from 'node:crypto'
-import { closeSync, openSync, readFileSync } from 'node:fs'
+import { closeSync, openSync, readFileSync, readSync } from 'node:fs'
 import { setPriority } from 'node:os'
 import zlib from 'node:zlib'
 import { isErrno } from '@coracle/base/errno'
@@ -27,7 +27,8 @@ function check(storeFd: number, task: CheckTask, deep: boolean): LayerVerdict {
   sys.enter(storeFd)
   const opened = open(task)
   try {
-    return { number: task.number, ...judge(opened, deep) }
+    const blobDamaged = deep && isBlobDamaged(task)
+    return { number: task.number, blobDamaged, ...judge(opened, deep) }
   } finally {
     if (opened.layerFd !== undefined) closeSync(opened.layerFd)
   }
@@ -38,7 +39,7 @@ function open(task: CheckTask): Opened {
   return { task, layerFd: orAbsent(() => openSync(task.directory, 'r')), record }
 }
 
-function judge({ task, layerFd, record }: Opened, deep: boolean): Omit<LayerVerdict, 'number'> {
+function judge({ task, layerFd, record }: Opened, deep: boolean): Omit<LayerVerdict, 'number' | 'blobDamaged'> {
   const damaged = (problem: string) => ({ problems: [problem], problemCount: 1, files: 0, bytesRead: 0 })
   if (layerFd === undefined) return damaged('its directory is missing')
   if (task.recordDigest === undefined) return { problems: [], problemCount: 0, files: 0, bytesRead: 0 }
@@ -50,6 +51,24 @@ function judge({ task, layerFd, record }: Opened, deep: boolean): Omit<LayerVerd
   for (const entry of readRecords(bytes)) tree.play(entry)
   sys.enter(layerFd)
   return compareTree(tree.root, { sys, deep })
+}
+
+/** Not kept: not damaged. */
+function isBlobDamaged({ blob: { path, digest } }: CheckTask): boolean {
+  const fd = orAbsent(() => openSync(path, 'r'))
+  if (fd === undefined) return false
+  try {
+    const algorithm = digest.startsWith('sha512:') ? 'sha512' : 'sha256'
+    const hash = createHash(algorithm)
+    const buffer = Buffer.allocUnsafe(1024 * 1024)
+    for (let n = readSync(fd, buffer); n > 0; n = readSync(fd, buffer)) hash.update(buffer.subarray(0, n))
+    return `${algorithm}:${hash.digest('hex')}` !== digest
+  } catch (err) {
+    if (isErrno(err, 'EIO', 'EUCLEAN')) return true
+    throw err
+  } finally {
+    closeSync(fd)
+  }
 }
 
 function orAbsent<T>(read: () => T): T | undefined {

@@ -14,6 +14,8 @@ export interface CheckTask {
   readonly record: string
   /** Undefined: the layer was unpacked before there were records, and only its directory can be looked for. */
   readonly recordDigest: string | undefined
+  /** The layer's compressed form, where that is kept, and its digest. Read by a deep check only. */
+  readonly blob: { readonly path: string; readonly digest: string }
 }
 
 export interface LayerVerdict {
@@ -23,4 +25,6 @@ export interface LayerVerdict {
   readonly problemCount: number
   readonly files: number
   readonly bytesRead: number
+  /** The compressed form that is kept has other bytes. */
+  readonly blobDamaged: boolean
 }
