@@ -17,19 +17,19 @@ export interface ConnectRequest {
   readonly protocols: readonly string[]
   /** For the whole of it. */
   readonly timeoutMs: number
-  readonly signal?: AbortSignal
+  readonly signal: AbortSignal
 }
 
 /** A TLS connection, handshake done. Rejects with RegistryError naming the host, and the proxy where that is the trouble. */
 export async function connectTls(request: ConnectRequest): Promise<TLSSocket> {
   const { url, proxy, timeoutMs } = request
   const late = AbortSignal.timeout(timeoutMs)
-  const signal = request.signal === undefined ? late : AbortSignal.any([request.signal, late])
+  const signal = AbortSignal.any([request.signal, late])
   try {
     const tunnel = proxy === undefined ? undefined : await openTunnel(request, proxy, signal)
     return await handshake(request, tunnel, signal)
   } catch (err) {
-    request.signal?.throwIfAborted()
+    request.signal.throwIfAborted()
     if (late.aborted) throw new RegistryError('unavailable', `connect to ${url.host}: no answer in ${timeoutMs / 1000} s`)
     throw connectionFailed(url.host, err)
   }

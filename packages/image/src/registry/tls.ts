@@ -38,7 +38,8 @@ export class TlsContexts {
     const key = `${host} ${trust ?? ''}`
     const known = this.#made.get(key)
     if (known !== undefined) return known
-    const own = this.#tls[host] ?? {}
+    // URLs leave the usual port out, references keep it.
+    const own = this.#tls[host] ?? this.#tls[`${host}:443`] ?? {}
     const trusted = trust === undefined ? undefined : this.#tls[trust]
     const authorities = [
       ...new Set([...(this.#tls['*']?.authorities ?? []), ...(own.authorities ?? []), ...(trusted?.authorities ?? [])]),

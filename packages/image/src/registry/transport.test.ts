@@ -141,7 +141,10 @@ describe('TLS', () => {
 
   test('R-10 a handshake that never ends, on the way to the next endpoint', async () => {
     const sockets: Socket[] = []
-    const silent = createServer((socket) => void sockets.push(socket))
+    const silent = createServer((socket) => {
+      socket.on('error', () => {}).resume()
+      sockets.push(socket)
+    })
     await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve))
     try {
       const host = `127.0.0.1:${(silent.address() as AddressInfo).port}`
@@ -151,6 +154,15 @@ describe('TLS', () => {
       await fails(text(alone), 'unavailable', /no answer in 0.2 s/)
       using both = connect([secure(host, { connectTimeoutMs: 200, isOrigin: false }), secure(registry.host)], trusting())
       assert.equal(await text(both), 'there')
+      // One that is closed while it connects lets go at once.
+      const given = connect([secure(host)], trusting())
+      const waiting = assert.rejects(text(given))
+      await new Promise((done) => setTimeout(done, 100))
+      given.close()
+      await waiting
+      for (let i = 0; sockets.some(({ destroyed }) => !destroyed) && i < 200; i++)
+        await new Promise((done) => setTimeout(done, 50))
+      assert.ok(sockets.every(({ destroyed }) => destroyed))
     } finally {
       for (const socket of sockets) socket.destroy()
       silent.close()

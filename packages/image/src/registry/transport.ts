@@ -51,6 +51,8 @@ export class Transport {
   readonly #sessions = new Map<string, Session>()
   /** Origins that chose HTTP/1.1. */
   readonly #oldStyle = new Set<string>()
+  /** Ends connections that are still being made. */
+  readonly #closing = new AbortController()
   readonly #opening = new Map<string, Promise<Session | undefined>>()
 
   constructor({ tls, proxies }: TransportOptions) {
@@ -69,6 +71,7 @@ export class Transport {
   }
 
   close(): void {
+    this.#closing.abort(new RegistryError('unavailable', 'the connection is given up'))
     this.#plain.destroy()
     this.#secure.destroy()
     for (const session of this.#sessions.values()) session.close()
@@ -106,6 +109,7 @@ export class Transport {
       return undefined
     }
     const session = await openSession(url, socket)
+    if (this.#closing.signal.aborted) session.close()
     this.#sessions.set(key, session)
     return session
   }
@@ -115,6 +119,7 @@ export class Transport {
     how: Pick<ConnectRequest, 'timeoutMs'> & { trust?: string | undefined; signal?: AbortSignal; protocols?: readonly string[] },
   ): Promise<TLSSocket> {
     const proxy = proxyFor(url, this.#proxies)
+    const { signal: closing } = this.#closing
     return connectTls({
       url,
       proxy,
@@ -122,7 +127,7 @@ export class Transport {
       proxyTls: proxy?.protocol === 'https:' ? this.#contexts.of(proxy.host) : undefined,
       protocols: how.protocols ?? ['http/1.1'],
       timeoutMs: how.timeoutMs,
-      ...(how.signal === undefined ? {} : { signal: how.signal }),
+      signal: how.signal === undefined ? closing : AbortSignal.any([how.signal, closing]),
     })
   }
 
