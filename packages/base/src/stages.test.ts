@@ -144,6 +144,15 @@ test('the history keeps what failed on its way, and not what was refused at the 
   )
 })
 
+test('long errors are cut', async () => {
+  using history = new StageHistory()
+  const fail = () => Promise.reject(new Error('x'.repeat(100_000)))
+  await assert.rejects(stage(['call', ''], () => stage(['CNI ADD', ''], fail)))
+  const [work] = history.past()
+  assert.equal(work?.error?.length, 2000)
+  assert.equal(work?.done[0]?.error?.length, 2000)
+})
+
 test('a stage that begins in the context of one that has ended stands alone', async () => {
   const over = beginStage(['call', ''], { owner: 'call r1' })
   over.end(undefined)

@@ -38,8 +38,9 @@ export interface StageOptions {
   readonly traceparent?: string | undefined
 }
 
-/** Ended and failed parts that a stage remembers. */
+/** Ended and failed parts that a stage remembers, and how much of their errors: programs may say a lot. */
 const rememberedParts = 16
+const errorMaxLength = 2000
 
 export class Stage {
   /** One of a small vocabulary: it is a label of metrics. */
@@ -82,8 +83,9 @@ export class Stage {
     return this.#open
   }
 
-  end(error: string | undefined): void {
+  end(words: string | undefined): void {
     if (this.endedMs !== undefined) return
+    const error = words?.slice(0, errorMaxLength)
     this.endedMs = performance.now()
     const parent = this.#parent
     if (parent === undefined) roots.delete(this)
@@ -165,7 +167,7 @@ export const inStage = <T>(own: Stage, work: () => T): T => current.run(own, wor
 export function noteFailedPart([kind, on]: readonly [kind: string, on: string], err: unknown): void {
   const own = current.getStore()
   if (own === undefined || own.endedMs !== undefined) return
-  own.done.push({ kind, on, ms: performance.now() - own.startedMs, error: explain(err), done: [] })
+  own.done.push({ kind, on, ms: performance.now() - own.startedMs, error: explain(err).slice(0, errorMaxLength), done: [] })
   if (own.done.length > rememberedParts) own.done.shift()
 }
 
