@@ -6,6 +6,7 @@ import { describe, it } from 'node:test'
 import { run } from '@coracle/testkit/program'
 import { failsWith } from '../cri/expect.ts'
 import { type ContainerUnderTest, type Cri, criSuite } from '../cri/suite.ts'
+import { inside, mapped } from './userns-scene.ts'
 
 const unified = existsSync('/sys/fs/cgroup/cgroup.controllers')
 const loopControl = { hostPath: '/dev/loop-control', containerPath: '/dev/loop-control' }
@@ -98,6 +99,17 @@ criSuite(
           const devices = [{ hostPath: join(directory.path, 'to-loop'), containerPath: '/dev/x', permissions: 'r' }]
           const container = await pod.run({ devices })
           assert.equal(await container.sh('stat -c %t:%T /dev/x'), 'a:ed')
+        })
+
+        it('in a user namespace it is the device that was asked for, whatever it is called inside', async () => {
+          await using pod = await cri.pod(mapped(), handler)
+          for (const containerPath of ['/dev/fuse', '/dev/mine', '/dev/kmsg']) {
+            const container = await pod.run({
+              ...inside(),
+              devices: [{ hostPath: '/dev/fuse', containerPath, permissions: 'rw' }],
+            })
+            assert.equal(await container.sh(`stat -c %t:%T ${containerPath}`), 'a:e5')
+          }
         })
 
         it('a privileged container has all devices of the node', async () => {

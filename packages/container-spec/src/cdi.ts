@@ -8,9 +8,9 @@ import { deviceRule } from './devices.ts'
 import { parseTarget } from './mounts.ts'
 import { cleanPath, depthOf } from './paths.ts'
 
-/** Host paths of device nodes whose numbers the file leaves to be looked up (`SpecInput.devices`). */
-export const cdiDevicePaths = (edits: CdiEdits): readonly string[] => [
-  ...new Set(edits.deviceNodes.filter((node) => !isComplete(node)).map((node) => node.hostPath)),
+/** Host paths of device nodes whose numbers the file leaves to be looked up (`SpecInput.devices`); with `all` those of the others, too. */
+export const cdiDevicePaths = (edits: CdiEdits, all = false): readonly string[] => [
+  ...new Set(edits.deviceNodes.filter((node) => all || !isComplete(node)).map((node) => node.hostPath)),
 ]
 
 const isComplete = (node: CdiDeviceNode): boolean =>

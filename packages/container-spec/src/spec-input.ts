@@ -69,6 +69,8 @@ export interface SpecInput {
   readonly sources: ReadonlyMap<string, SourceFacts>
   /** Host devices by path: of config.devices, and all of /dev for privileged containers. */
   readonly devices: ReadonlyMap<string, LinuxDevice>
+  /** In user namespaces the handler binds devices by their path inside. Absent: no. */
+  readonly bindsDevices?: boolean
   /** A privileged container gets the devices of its request only. Absent: no. */
   readonly withoutHostDevices?: boolean
   /** Devices of the request belong to run_as_user and run_as_group instead of their owners on the node. Absent: no. */

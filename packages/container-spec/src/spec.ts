@@ -4,6 +4,7 @@ import { CodedError } from '@coracle/base/errors'
 import type { Process, RuntimeSpec } from '@coracle/oci-spec/runtime-spec'
 import { specAnnotations } from './annotations.ts'
 import { apparmorProfile } from './apparmor.ts'
+import { bindRenamedDevices } from './bound-devices.ts'
 import { capabilitySets, defaultCapabilities, setsOfUser } from './capabilities.ts'
 import { applyCdi } from './cdi.ts'
 import { cgroupsPath } from './cgroup-path.ts'
@@ -80,7 +81,8 @@ export function createSpec(input: SpecInput): CreatedSpec {
       ...(input.selinux === undefined ? {} : { mountLabel: input.selinux.mountLabel }),
     },
   }
-  const made = input.cdi === undefined ? spec : applyCdi(spec, input.cdi, input.devices)
+  const edited = input.cdi === undefined ? spec : applyCdi(spec, input.cdi, input.devices)
+  const made = mappings !== undefined && input.bindsDevices === true ? bindRenamedDevices(edited, input.devices) : edited
   const { uid, gid, additionalGids } = made.process.user
   return {
     spec: made,

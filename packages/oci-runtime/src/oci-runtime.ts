@@ -79,6 +79,8 @@ export interface OciRuntime {
   readonly sandboxed: boolean
   /** Takes seccomp filters ready made (crun 1.7 and later), which spares compiling them at each start. */
   readonly compiledSeccomp: boolean
+  /** In user namespaces it binds device files of the node, by the path they have inside, instead of making nodes. */
+  readonly bindsDevices: boolean
   version(signal: AbortSignal): Promise<string>
   features(signal: AbortSignal): Promise<RuntimeFeatures>
   /** Writes the bundle, starts the monitor, creates the container. Resolves to the pid of its init. On failure nothing runs; throws with the runtime's own words. */

@@ -87,6 +87,7 @@ class Fake implements FakeRuntime {
   readonly program = '/fake/runtime'
   readonly sandboxed = false
   readonly compiledSeccomp = false
+  readonly bindsDevices = false
   readonly calls: string[] = []
   readonly #options: FakeRuntimeOptions
   readonly #containers = new Map<string, Mutable>()

@@ -21,11 +21,10 @@ export function cdiEdits(services: Services, config: ContainerConfig): CdiEdits 
   return requests.length === 0 ? undefined : resolveCdi(requests, services.cdi.index())
 }
 
-/** By clean path: those asked for (all in it for a directory), those whose numbers a CDI file leaves open, all of /dev for a privileged container. */
+/** By clean path: those asked for (all in it for a directory), those whose numbers a CDI file leaves open (all of its, where nodes are `bound`), all of /dev for a privileged container. */
 export function lookAtDevices(
   services: Services,
-  config: ContainerConfig,
-  cdi: CdiEdits | undefined,
+  { config, cdi, bound }: { config: ContainerConfig; cdi: CdiEdits | undefined; bound: boolean },
 ): ReadonlyMap<string, LinuxDevice> {
   const devices = new Map<string, LinuxDevice>()
   const add = (found: readonly LinuxDevice[]) => {
@@ -33,6 +32,6 @@ export function lookAtDevices(
   }
   if (config.linux?.securityContext?.privileged === true) add(services.hostDevices())
   for (const { hostPath } of config.devices) add(services.devicesAt(cleanPath(hostPath)))
-  for (const path of cdi === undefined ? [] : cdiDevicePaths(cdi)) add(services.devicesAt(path))
+  for (const path of cdi === undefined ? [] : cdiDevicePaths(cdi, bound)) add(services.devicesAt(path))
   return devices
 }

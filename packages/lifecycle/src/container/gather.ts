@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { invalid, notFound } from '@coracle/base/errors'
 import { quote } from '@coracle/base/ids'
 import { stage } from '@coracle/base/stages'
-import { localhostSeccomp, planVolumes, type SpecInput, seccompMaxBytes } from '@coracle/container-spec'
+import { localhostSeccomp, planVolumes, podMappings, type SpecInput, seccompMaxBytes } from '@coracle/container-spec'
 import type { ContainerConfig } from '@coracle/cri-api'
 import type { Image } from '@coracle/image'
 import { runtimeOf } from '../handlers.ts'
@@ -42,6 +42,7 @@ export async function gatherInput(
   ])
   const handler = services.handlerSettings(pod.runtime)
   const cdi = cdiEdits(services, config)
+  const bound = podMappings(pod.config) !== undefined && runtimeOf(services, pod).bindsDevices
   const volumes = await stage(['image volumes', ''], () => mountImageVolumes(services, pod, container))
   const input: SpecInput = {
     id,
@@ -62,7 +63,8 @@ export async function gatherInput(
     passwd: services.host.paths.readInRoot(rootfs.path, '/etc/passwd', accountsMaxBytes),
     group: services.host.paths.readInRoot(rootfs.path, '/etc/group', accountsMaxBytes),
     sources,
-    devices: lookAtDevices(services, config, cdi),
+    devices: lookAtDevices(services, { config, cdi, bound }),
+    bindsDevices: bound,
     ownDevices: services.settings.ownDevices,
     withoutHostDevices: handler.privilegedWithoutHostDevices,
     ...(cdi === undefined ? {} : { cdi }),
