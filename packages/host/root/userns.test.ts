@@ -199,6 +199,16 @@ test('spread() gives each mount of a clone a place of its own, and goes through 
     host.mounts.spread(view).map(({ path }) => path),
     ['.', 'other/b', 'other/b/c'],
   )
+  for (const { source } of host.mounts.list().map(({ target }) => ({ source: target })))
+    if (source.startsWith(`${view}.`)) host.mounts.detach(source)
+  // What another mount hides is not there.
+  host.mounts.mount({ type: 'tmpfs', source: 't', destination: `${disk}/other`, options: [] })
+  host.mounts.detach(view)
+  await clone(view, true)
+  assert.deepEqual(
+    host.mounts.spread(view).map(({ path }) => path),
+    ['.', 'other'],
+  )
   host.mounts.detach(view)
   await clone(`${dir.path}/flat`, false)
   assert.deepEqual(host.mounts.spread(`${dir.path}/flat`), [])

@@ -74,36 +74,28 @@ export function spread(directory: string): readonly SpreadMount[] {
   const depth = (path: string) => (path === '.' ? 0 : path.split('/').length)
   return [...new Set(['.', ...paths])]
     .sort((a, b) => depth(a) - depth(b))
-    .map((path, i) => {
-      const source = `${directory}.${i}`
-      spreadOne(directory, path, source)
-      return { path, source }
-    })
+    .map((path, i) => ({ path, source: `${directory}.${i}` }))
+    .filter(({ path, source }) => spreadOne(directory, path, source))
 }
 
-// The directories on the way belong to whoever has the volume: a link there must not lead elsewhere.
-function spreadOne(directory: string, path: string, destination: string): void {
-  const how = openHow(O_PATH, RESOLVE.beneath | RESOLVE.noSymlinks)
-  const root = openSync(directory, O_PATH)
-  try {
-    const fd = libc.openat2(root, path, how)
-    if (fd < 0) throw callFailed(`open ${directory}/${path}`)
-    try {
-      if (statx('', AT.emptyPath, fd)?.isMountRoot !== true)
-        throw new CodedError('unavailable', `${path} is no longer mounted below the volume: expected it not to change meanwhile`)
-      const tree = libc.openTree(fd, '', OPEN_TREE_CLONE | O_CLOEXEC | AT.emptyPath)
-      if (tree < 0) throw callFailed(`open the mount at ${directory}/${path}`)
-      try {
-        attach(tree, destination, path)
-      } finally {
-        closeSync(tree)
-      }
-    } finally {
-      closeSync(fd)
-    }
-  } finally {
-    closeSync(root)
+// The directories on the way belong to whoever has the volume: a link there must not lead elsewhere. False: nothing is to be seen there,
+// since another mount hides it or it has gone meanwhile.
+function spreadOne(directory: string, path: string, destination: string): boolean {
+  using open = new DisposableStack()
+  const held = (fd: number) => open.adopt(fd, closeSync)
+  const root = held(openSync(directory, O_PATH))
+  const fd = libc.openat2(root, path, openHow(O_PATH, RESOLVE.beneath | RESOLVE.noSymlinks))
+  if (fd < 0) {
+    const number = errno()
+    if (number === os.errno.ENOENT || number === os.errno.ENOTDIR) return false
+    throw callFailed(`open ${directory}/${path}`, number)
   }
+  held(fd)
+  if (statx('', AT.emptyPath, fd)?.isMountRoot !== true) return false
+  const tree = libc.openTree(fd, '', OPEN_TREE_CLONE | O_CLOEXEC | AT.emptyPath)
+  if (tree < 0) throw callFailed(`open the mount at ${directory}/${path}`)
+  attach(held(tree), destination, path)
+  return true
 }
 
 function makeTarget(tree: number, destination: string): void {
