@@ -110,6 +110,24 @@ function mappedMounts(cri: Cri, handler: string): void {
     }
   })
 
+  it('a tree of the host: what is mounted below it is there, as far as the pod can go', async () => {
+    const hostPath = volume(cri)
+    for (const name of ['open/deep', 'closed/in']) {
+      mkdirSync(join(hostPath, name), { recursive: true })
+      await mount('-t', 'tmpfs', 'below', join(hostPath, name))
+      writeFileSync(join(hostPath, name, 'mark'), '')
+    }
+    chmodSync(join(hostPath, 'closed'), 0o700)
+    try {
+      await using pod = await cri.pod(mapped(), handler)
+      const container = await pod.run(withMounts([{ containerPath: '/host', hostPath, readonly: true }]))
+      assert.equal(await container.sh('ls /host/open/deep'), 'mark')
+      assert.match((await container.exec(['ls', '/host/closed'])).stderr, /denied/)
+    } finally {
+      for (const name of ['open/deep', 'closed/in']) await run(['/bin/umount', '-l', join(hostPath, name)])
+    }
+  })
+
   it('later mounts of the host come in', async () => {
     const hostPath = volume(cri)
     await mount('-t', 'tmpfs', 'shared', hostPath)

@@ -172,6 +172,7 @@ test('mountClone() names the file system that cannot be mapped', needsRoot(), as
 test('spread() gives each mount of a clone a place of its own, and goes through no link', needsRoot(), async () => {
   await using dir = scratch()
   const [disk, view] = [`${dir.path}/disk`, `${dir.path}/view`]
+  const anybody = { uids: [], gids: [] }
   mkdirSync(`${disk}/a/b`, { recursive: true })
   host.mounts.mount({ type: 'tmpfs', source: 't', destination: `${disk}/a/b`, options: [] })
   mkdirSync(`${disk}/a/b/c`)
@@ -180,7 +181,7 @@ test('spread() gives each mount of a clone a place of its own, and goes through 
   const clone = (destination: string, recursive: boolean) =>
     host.mounts.mountClone({ source: disk, destination, recursive, timeoutMs: 5000 }, signal)
   await clone(view, true)
-  const all = host.mounts.spread(view)
+  const all = host.mounts.spread(view, anybody)
   assert.deepEqual(
     all.map(({ path }) => path),
     ['.', 'a/b', 'a/b/c'],
@@ -196,21 +197,31 @@ test('spread() gives each mount of a clone a place of its own, and goes through 
   renameSync(`${disk}/a`, `${disk}/other`)
   symlinkSync('other', `${disk}/a`)
   assert.deepEqual(
-    host.mounts.spread(view).map(({ path }) => path),
+    host.mounts.spread(view, anybody).map(({ path }) => path),
     ['.', 'other/b', 'other/b/c'],
   )
   for (const { source } of host.mounts.list().map(({ target }) => ({ source: target })))
     if (source.startsWith(`${view}.`)) host.mounts.detach(source)
+  // Nor are those behind a directory that the visitors cannot go through.
+  chmodSync(`${disk}/other`, 0o700)
+  assert.deepEqual(
+    host.mounts.spread(view, anybody).map(({ path }) => path),
+    ['.'],
+  )
+  host.mounts.detach(`${view}.0`)
+  const rootsOwn = [{ containerID: 0, hostID: 0, size: 1 }]
+  assert.equal(host.mounts.spread(view, { uids: rootsOwn, gids: rootsOwn }).length, 3)
+  for (const i of [0, 1, 2]) host.mounts.detach(`${view}.${i}`)
   // What another mount hides is not there.
   host.mounts.mount({ type: 'tmpfs', source: 't', destination: `${disk}/other`, options: [] })
   host.mounts.detach(view)
   await clone(view, true)
   assert.deepEqual(
-    host.mounts.spread(view).map(({ path }) => path),
+    host.mounts.spread(view, anybody).map(({ path }) => path),
     ['.', 'other'],
   )
   host.mounts.detach(view)
   await clone(`${dir.path}/flat`, false)
-  assert.deepEqual(host.mounts.spread(`${dir.path}/flat`), [])
+  assert.deepEqual(host.mounts.spread(`${dir.path}/flat`, anybody), [])
   await host.mounts.unmountBelow(dir.path)
 })

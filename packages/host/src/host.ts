@@ -60,9 +60,10 @@ export interface Mounts {
   mountClone(request: CloneRequest, signal: AbortSignal): Promise<void>
   /**
    * For a `directory` made by `mountClone` with all below: gives it (`.`) and each mount that lies below it a place of its own beside it,
-   * at `directory.N`, and tells these in the order of depth. The tree itself stays as it is. Nothing below: empty.
+   * at `directory.N`, and tells these in the order of depth: those that the root of a user namespace
+   * with the mappings `visitors` can go to. The tree itself stays as it is. Nothing below: empty.
    */
-  spread(directory: string): readonly SpreadMount[]
+  spread(directory: string, visitors: UserMappings): readonly SpreadMount[]
   /** Takes a mount and all below it out of the tree at once; who uses it still can (MNT_DETACH). Nothing mounted or no such path: succeeds. */
   detach(target: string): void
   /** umount2(2), retried for up to 10 s while busy, then detached (MNT_DETACH) and logged. Nothing mounted or no such path: succeeds. */

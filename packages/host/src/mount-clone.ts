@@ -1,10 +1,11 @@
 // Second mounts of trees (open_tree(2)), idmapped (mount_setattr(2)) or as they are: ids change on the way between a file system and who
 // looks at it, no file is touched.
-import { closeSync, constants as fs, mkdirSync, openSync, readFileSync, realpathSync } from 'node:fs'
+import { closeSync, constants as fs, fstatSync, mkdirSync, openSync, readFileSync, realpathSync } from 'node:fs'
 import { constants as os } from 'node:os'
 import { CodedError } from '@coracle/base/errors'
 import { delay } from '@coracle/base/signals'
-import type { CloneRequest, SpreadMount } from './host.ts'
+import type { IdMapping } from '@coracle/oci-spec/runtime-spec'
+import type { CloneRequest, SpreadMount, UserMappings } from './host.ts'
 import { O_CLOEXEC, O_PATH, openHow, RESOLVE } from './in-root.ts'
 import { callFailed, errno, libc, offThread, SystemCallError } from './libc.ts'
 import { parseMountInfo } from './mountinfo.ts'
@@ -65,7 +66,7 @@ function attach(tree: number, destination: string, what: string): void {
     throw callFailed(`mount ${what} at ${destination}`)
 }
 
-export function spread(directory: string): readonly SpreadMount[] {
+export function spread(directory: string, visitors: UserMappings): readonly SpreadMount[] {
   const prefix = `${realpathSync(directory)}/`
   const paths = parseMountInfo(readFileSync('/proc/self/mountinfo', 'utf8'))
     .filter(({ target }) => target.startsWith(prefix))
@@ -75,27 +76,48 @@ export function spread(directory: string): readonly SpreadMount[] {
   return [...new Set(['.', ...paths])]
     .sort((a, b) => depth(a) - depth(b))
     .map((path, i) => ({ path, source: `${directory}.${i}` }))
-    .filter(({ path, source }) => spreadOne(directory, path, source))
+    .filter(({ path, source }) => spreadOne({ directory, path, visitors }, source))
+}
+
+interface OneMount {
+  readonly directory: string
+  readonly path: string
+  readonly visitors: UserMappings
 }
 
 // The directories on the way belong to whoever has the volume: a link there must not lead elsewhere. False: nothing is to be seen there,
-// since another mount hides it or it has gone meanwhile.
-function spreadOne(directory: string, path: string, destination: string): boolean {
+// since another mount hides it, it has gone meanwhile, or the visitors cannot go there.
+function spreadOne({ directory, path, visitors }: OneMount, destination: string): boolean {
   using open = new DisposableStack()
   const held = (fd: number) => open.adopt(fd, closeSync)
   const root = held(openSync(directory, O_PATH))
-  const fd = libc.openat2(root, path, openHow(O_PATH, RESOLVE.beneath | RESOLVE.noSymlinks))
-  if (fd < 0) {
+  const below = (name: string): number | undefined => {
+    const fd = libc.openat2(root, name, openHow(O_PATH, RESOLVE.beneath | RESOLVE.noSymlinks))
+    if (fd >= 0) return held(fd)
     const number = errno()
-    if (number === os.errno.ENOENT || number === os.errno.ENOTDIR) return false
-    throw callFailed(`open ${directory}/${path}`, number)
+    if (number === os.errno.ENOENT || number === os.errno.ENOTDIR) return undefined
+    throw callFailed(`open ${directory}/${name}`, number)
   }
-  held(fd)
+  const parts = path.split('/')
+  for (let depth = 0; depth < parts.length && path !== '.'; depth++) {
+    const parent = below(depth === 0 ? '.' : parts.slice(0, depth).join('/'))
+    if (parent === undefined || !canEnter(parent, visitors)) return false
+  }
+  const fd = below(path)
+  if (fd === undefined) return false
   if (statx('', AT.emptyPath, fd)?.isMountRoot !== true) return false
   const tree = libc.openTree(fd, '', OPEN_TREE_CLONE | O_CLOEXEC | AT.emptyPath)
   if (tree < 0) throw callFailed(`open the mount at ${directory}/${path}`)
   attach(held(tree), destination, path)
   return true
+}
+
+/** Whether the root of a user namespace can go through a directory: by its capabilities over its own ids, else as anybody. */
+function canEnter(fd: number, { uids, gids }: UserMappings): boolean {
+  const { uid, gid, mode } = fstatSync(fd)
+  const has = (mappings: readonly IdMapping[], id: number) =>
+    mappings.some(({ hostID, size }) => id >= hostID && id < hostID + size)
+  return (mode & 0o001) !== 0 || (has(uids, uid) && has(gids, gid))
 }
 
 function makeTarget(tree: number, destination: string): void {

@@ -36,6 +36,7 @@ export function createOciRuntime(options: OciRuntimeOptions, deps: OciRuntimeDep
     sandboxed: ctx.kind === 'runsc',
     compiledSeccomp: ctx.kind === 'crun',
     bindsDevices: ctx.kind !== 'crun',
+    losesSubmounts: ctx.kind === 'crun',
     version: (signal) => version(ctx, signal),
     features: (signal) => features(ctx, signal),
     create: (request, signal) => create(ctx, request, signal),

@@ -81,6 +81,8 @@ export interface OciRuntime {
   readonly compiledSeccomp: boolean
   /** In user namespaces it binds device files of the node, by the path they have inside, instead of making nodes. */
   readonly bindsDevices: boolean
+  /** In a user namespace it takes only the top of a tree for `rbind` (crun, seen with 1.8): what is mounted below has to be listed. */
+  readonly losesSubmounts: boolean
   version(signal: AbortSignal): Promise<string>
   features(signal: AbortSignal): Promise<RuntimeFeatures>
   /** Writes the bundle, starts the monitor, creates the container. Resolves to the pid of its init. On failure nothing runs; throws with the runtime's own words. */

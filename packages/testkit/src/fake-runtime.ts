@@ -88,6 +88,7 @@ class Fake implements FakeRuntime {
   readonly sandboxed = false
   readonly compiledSeccomp = false
   readonly bindsDevices = false
+  readonly losesSubmounts = true
   readonly calls: string[] = []
   readonly #options: FakeRuntimeOptions
   readonly #containers = new Map<string, Mutable>()

@@ -12,6 +12,8 @@ export interface MountsToClone {
   readonly paths: ContainerPaths
   readonly pod: PodFacts
   readonly spec: RuntimeSpec
+  /** crun 1.8: binds only the top of a tree in a user namespace. */
+  readonly losesSubmounts: boolean
 }
 
 const directoryOf = ({ bundle }: ContainerPaths): string => join(bundle, 'clones')
@@ -21,7 +23,7 @@ export async function cloneMounts(services: Services, request: MountsToClone): P
   const { paths, spec } = request
   const mounts: SpecMount[] = []
   for (const [index, mount] of spec.mounts.entries()) {
-    if (!needsClone(mount, request.pod)) {
+    if (!needsClone(mount, request)) {
       mounts.push(mount)
       continue
     }
@@ -30,7 +32,10 @@ export async function cloneMounts(services: Services, request: MountsToClone): P
     const source = join(directoryOf(paths), String(index))
     try {
       await cloneOne(services, request, { mount, destination: source, mappings })
-      mounts.push(...(mount.options.includes('rbind') ? spreadOut(services, { ...plain, source }) : [{ ...plain, source }]))
+      const cloned = { ...plain, source }
+      mounts.push(
+        ...(request.losesSubmounts && mount.options.includes('rbind') ? spreadOut(services, request, cloned) : [cloned]),
+      )
     } catch (err) {
       throw failed(`mount ${mount.source} at ${mount.destination}`, err)
     }
@@ -39,12 +44,14 @@ export async function cloneMounts(services: Services, request: MountsToClone): P
 }
 
 /**
- * What is to be mapped. In a user namespace also volumes: crun 1.8 leaves out what is mounted below them there. And the host's /sys: there
- * runc cannot bind it without what is mounted below (mount_namespaces(7)).
+ * What is to be mapped. In a user namespace also trees that crun would lose a part of, and the host's /sys: there runc cannot bind it
+ * without what is mounted below (mount_namespaces(7)).
  */
-const needsClone = ({ type, options, destination, uidMappings }: SpecMount, pod: PodFacts): boolean =>
-  uidMappings !== undefined ||
-  (pod.usernsPath !== undefined && type === 'bind' && (options.includes('rbind') || destination === '/sys'))
+function needsClone({ type, options, destination, uidMappings }: SpecMount, { pod, losesSubmounts }: MountsToClone): boolean {
+  if (uidMappings !== undefined) return true
+  if (pod.usernsPath === undefined || type !== 'bind') return false
+  return destination === '/sys' || (losesSubmounts && options.includes('rbind'))
+}
 
 interface OneMount {
   readonly mount: SpecMount
@@ -76,8 +83,10 @@ async function cloneOne(services: Services, { paths, pod }: MountsToClone, one: 
 }
 
 /** A mount for each that lies below the source. `ro` is for the first alone, as the kernel has it; `rro` for all. */
-function spreadOut(services: Services, mount: SpecMount): readonly SpecMount[] {
-  const all = services.host.mounts.spread(mount.source)
+function spreadOut(services: Services, { pod }: MountsToClone, mount: SpecMount): readonly SpecMount[] {
+  const visitors = podMappings(pod.config)
+  if (visitors === undefined) return [mount]
+  const all = services.host.mounts.spread(mount.source, visitors)
   if (all.length === 0) return [mount]
   const options = mount.options.map((option) => (option === 'rbind' ? 'bind' : option))
   return all.map(({ path, source }) => ({

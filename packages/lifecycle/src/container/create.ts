@@ -164,7 +164,12 @@ async function buildContainer(services: Services, pod: Pod, container: Container
     const { pid, monitorPid } = await runtimeOf(services, pod).create(
       {
         paths,
-        spec: await cloneMounts(services, { paths, pod: input.pod, spec }),
+        spec: await cloneMounts(services, {
+          paths,
+          pod: input.pod,
+          spec,
+          losesSubmounts: runtimeOf(services, pod).losesSubmounts,
+        }),
         logPath: container.logPath,
         stdin: container.config.stdin,
         stdinOnce: container.config.stdinOnce,
