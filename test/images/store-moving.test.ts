@@ -63,7 +63,7 @@ describe('moving images in and out of the store', needsRoot(), () => {
     await world.ok('diff', '-r', '--no-dereference', world.path('bundle/rootfs'), world.path('original-bundle/rootfs'))
   })
 
-  it('loads what skopeo writes, in both forms and compressed, without taking names over unasked', async () => {
+  it('CVE-2026-50195 loads what skopeo writes, in both forms and compressed, without taking names over unasked', async () => {
     const id = await idOf(world.images.entry)
     const from = ['copy', '--src-tls-verify=false', `docker://${world.images.entry}`]
     await world.skopeo(...from, `docker-archive:${world.path('by-skopeo.tar')}:evil.example/pause:latest`)

@@ -87,7 +87,7 @@ describe('signature policy', needsRoot(), () => {
     await pulled(await image((reference, digest) => [signed(trusted, payloadFor(reference, digest))], world.images.index))
   })
 
-  it('refuses an image without a signature before any layer of it is here', async () => {
+  it('H-69 refuses an image without a signature before any layer of it is here', async () => {
     await reload('policy.json', requiring(anyTag))
     const layers = () => readdirSync(join(node.world.root, 'images/layers')).length
     const before = layers()

@@ -116,7 +116,7 @@ function createGrpcServer(deps: RouteDeps, closing: AbortSignal): Server {
     grpcService(Store, storeRoutes(deps)),
     grpcService(Registry, registryRoutes(deps)),
     grpcService(Pulls, pullsRoutes(deps, closing)),
-    grpcService(Moving, movingRoutes(deps)),
+    grpcService(Moving, movingRoutes(deps, closing)),
   ]) {
     server.addService(definition, implementation)
   }

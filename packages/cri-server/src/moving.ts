@@ -11,7 +11,8 @@ const maxWriteBytes = 4 * 1024 * 1024
 const maxNames = 64
 const transportPattern = /^[a-z][a-z0-9-]{0,31}$/
 
-export const movingRoutes = ({ transfers }: Pick<RouteDeps, 'transfers'>): Handlers<typeof Moving> => ({
+/** Imports are closed when `closing` aborts. */
+export const movingRoutes = ({ transfers }: Pick<RouteDeps, 'transfers'>, closing: AbortSignal): Handlers<typeof Moving> => ({
   readImage({ image }) {
     const { id, manifestDigest, manifest, config, layers, tags, digests } = transfers.read(imageName(image))
     return { id, manifestDigest, manifest, config, layers: [...layers], repoTags: [...tags], repoDigests: [...digests] }
@@ -23,9 +24,10 @@ export const movingRoutes = ({ transfers }: Pick<RouteDeps, 'transfers'>): Handl
   async *openImport(_request, { signal }) {
     await using session = transfers.begin()
     yield { importId: session.id }
+    const over = AbortSignal.any([signal, closing])
     const { promise, resolve } = Promise.withResolvers<void>()
-    signal.addEventListener('abort', () => resolve(), { once: true })
-    if (!signal.aborted) await promise
+    over.addEventListener('abort', () => resolve(), { once: true })
+    if (!over.aborted) await promise
   },
   hasBlob: ({ importId, digest }) => ({ present: transfers.session(importId).has(parseDigest('digest', digest)) }),
   async writeBlob({ importId, digest, offset, data }) {
