@@ -1,7 +1,7 @@
 // The oracle of the escape kit: things of this machine that a container must not change, counted from outside before and after.
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { run } from '@coracle/testkit/program'
@@ -42,13 +42,12 @@ export class Canary implements AsyncDisposable {
 
   async #look(): Promise<Readonly<Record<string, string>>> {
     const files = await run(['/usr/bin/find', this.directory, '-printf', '%p %y %m %U %s %i %T@ %l\\n'])
-    const devices = await run(['/usr/bin/find', '/dev', '-maxdepth', '1', '-printf', '%p %y %m %i %l\\n'])
     return {
       files: files.stdout.split('\n').toSorted().join('\n'),
       content: [join(this.directory, 'file'), join(this.directory, 'sub', 'file')]
         .map((path) => (existsSync(path) ? readFileSync(path, 'utf8') : 'gone'))
         .join(' '),
-      devices: devices.stdout.split('\n').toSorted().join('\n'),
+      devices: devices.map(deviceAt).join('\n'),
       corePattern: readFileSync('/proc/sys/kernel/core_pattern', 'utf8'),
       programs: ['/usr/bin/crun', '/usr/sbin/runc', '/usr/bin/runsc', '/usr/bin/conmon', '/usr/bin/catatonit']
         .map(hashOf)
@@ -56,6 +55,31 @@ export class Canary implements AsyncDisposable {
       daemon: String(this.#bed.cri.node.pid()),
     }
   }
+}
+
+// What runtimes make in a container's /dev. Others of the node come and go with other work.
+const devices = [
+  'console',
+  'full',
+  'null',
+  'ptmx',
+  'pts',
+  'random',
+  'shm',
+  'stdin',
+  'stdout',
+  'tty',
+  'urandom',
+  'zero',
+  'fd',
+  'x',
+  'file',
+]
+
+/** Kind, inode and number: a link or a new node in its place would be another. */
+function deviceAt(name: string): string {
+  const info = lstatSync(`/dev/${name}`, { throwIfNoEntry: false })
+  return info === undefined ? `${name} -` : `${name} ${info.mode >> 12} ${info.ino} ${info.rdev}`
 }
 
 const hashOf = (path: string): string =>

@@ -2,6 +2,7 @@
 import { closeSync, existsSync, mkdirSync, openSync, rmdirSync, unlinkSync } from 'node:fs'
 import { isErrno } from '@coracle/base/errno'
 import { CodedError, failed } from '@coracle/base/errors'
+import { delay } from '@coracle/base/signals'
 import { dial } from './dial.ts'
 import type { NamespacePins, PinnedNamespace, PinRequest } from './host.ts'
 import { callFailed, libc } from './libc.ts'
@@ -65,8 +66,24 @@ function bindNamespace(source: string, file: string): void {
 }
 
 async function unpin(directory: string): Promise<void> {
-  for (const kind of kinds) release(`${directory}/${kind}`)
+  for (const kind of kinds) await releaseWhenFree(`${directory}/${kind}`)
   removeIfEmpty(directory)
+}
+
+const busyMs = 2000
+
+// A detached pin was seen to stay busy for some milliseconds on a machine with much to do.
+async function releaseWhenFree(file: string): Promise<void> {
+  for (const until = performance.now() + busyMs; ; ) {
+    try {
+      release(file)
+      return
+    } catch (err) {
+      const busy = err instanceof Error && isErrno(err.cause, 'EBUSY')
+      if (!busy || performance.now() > until) throw err
+      await delay(5)
+    }
+  }
 }
 
 function release(file: string): void {
