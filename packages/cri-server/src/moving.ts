@@ -9,6 +9,7 @@ import type { Handlers } from './service.ts'
 
 const maxWriteBytes = 4 * 1024 * 1024
 const maxNames = 64
+const batchBytes = 1024 * 1024
 const transportPattern = /^[a-z][a-z0-9-]{0,31}$/
 
 /** Imports are closed when `closing` aborts. */
@@ -19,7 +20,7 @@ export const movingRoutes = ({ transfers }: Pick<RouteDeps, 'transfers'>, closin
   },
   async *readLayer({ diffId, blob }, { signal }) {
     const form = blob ? 'blob' : 'archive'
-    for await (const data of transfers.readLayer(parseDigest('diff_id', diffId), form, signal)) yield { data }
+    for await (const data of batched(transfers.readLayer(parseDigest('diff_id', diffId), form, signal))) yield { data }
   },
   async *openImport(_request, { signal }) {
     await using session = transfers.begin()
@@ -53,6 +54,21 @@ export const movingRoutes = ({ transfers }: Pick<RouteDeps, 'transfers'>, closin
   },
   untagImage: async ({ image }) => ({ removed: [...(await transfers.untag(imageName(image)))] }),
 })
+
+// A message costs more than its bytes: pipes give them in small pieces.
+async function* batched(content: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  let pending: Buffer[] = []
+  let length = 0
+  for await (const chunk of content) {
+    pending.push(chunk)
+    length += chunk.length
+    if (length < batchBytes) continue
+    yield Buffer.concat(pending)
+    pending = []
+    length = 0
+  }
+  if (length > 0) yield Buffer.concat(pending)
+}
 
 function imageName(image: string): string {
   if (image === '') throw invalid('image must not be empty')
