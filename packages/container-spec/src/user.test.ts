@@ -101,11 +101,12 @@ describe('CVE-2026-47262: hostile passwd and group files', () => {
     throws(() => resolve('app', undefined, { passwd: long, group }), 'invalid_argument', '/etc/passwd')
     throws(() => resolve('app', undefined, { passwd, group: long }), 'invalid_argument', '/etc/group')
   })
-  test('10 MiB of lines are read in less than two seconds', () => {
+  test('10 MiB of lines are read in less than two seconds of CPU', () => {
     const lines = Buffer.from('user:x:77777:1:::\n'.repeat(600_000))
-    const start = performance.now()
+    const before = process.cpuUsage()
     throws(() => resolve('app', undefined, { passwd: lines, group }), 'invalid_argument', 'is not in /etc/passwd')
-    assert.ok(performance.now() - start < 2000)
+    const { user, system } = process.cpuUsage(before)
+    assert.ok(user + system < 2_000_000)
   })
   test('bytes that are no text, carriage returns and blank lines do no harm', () => {
     const odd = Buffer.concat([Buffer.from([0xff, 0xfe, 0x0a, 0x0a]), Buffer.from('app:x:5:6::/h:/bin/sh\r\n')])
