@@ -34,7 +34,8 @@ export interface CloneRequest {
   readonly usernsPath?: string
   /** With everything that is mounted below, which all gets the mappings. */
   readonly recursive: boolean
-  readonly timeoutMs: number
+  /** For a source of somebody else: it is looked up off the main thread, for at most so long. Absent: a directory of our own. */
+  readonly timeoutMs?: number
 }
 
 export interface SpreadMount {
@@ -54,7 +55,7 @@ export interface Mounts {
    * Shows the tree at `source` a second time, at `destination` (made when absent), with ids mapped on the way where a user namespace is
    * given: what is root's on disk is the first mapped id's to the kernel, and the other way round (open_tree(2), mount_setattr(2),
    * move_mount(2); Linux 5.12).
-   * `source` is looked up off the main thread. Throws `failed_precondition` naming the file system that cannot be mapped,
+   * Throws `failed_precondition` naming the file system that cannot be mapped,
    * `deadline_exceeded` when `source` does not answer.
    */
   mountClone(request: CloneRequest, signal: AbortSignal): Promise<void>

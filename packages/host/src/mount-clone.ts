@@ -38,6 +38,7 @@ export async function mountClone(request: CloneRequest, signal: AbortSignal): Pr
 async function cloneTree({ source, recursive, timeoutMs }: CloneRequest, signal: AbortSignal): Promise<number> {
   signal.throwIfAborted()
   const flags = OPEN_TREE_CLONE | O_CLOEXEC | (recursive ? AT_RECURSIVE : 0)
+  if (timeoutMs === undefined) return openTree(source, flags)
   const opening = offThread.openTree(AT.fdcwd, source, flags)
   const given = new AbortController()
   const late = delay(timeoutMs, AbortSignal.any([signal, given.signal])).then(() => 'late' as const)
@@ -55,9 +56,13 @@ async function cloneTree({ source, recursive, timeoutMs }: CloneRequest, signal:
     late.catch(() => {})
   }
   // It failed, so it does not hang; the errno of the other thread cannot be read.
-  const again = libc.openTree(AT.fdcwd, source, flags)
-  if (again < 0) throw callFailed(`open ${source}`)
-  return again
+  return openTree(source, flags)
+}
+
+function openTree(source: string, flags: number): number {
+  const fd = libc.openTree(AT.fdcwd, source, flags)
+  if (fd < 0) throw callFailed(`open ${source}`)
+  return fd
 }
 
 function attach(tree: number, destination: string, what: string): void {

@@ -12,9 +12,6 @@ export interface LayersToMap {
   readonly use: (paths: readonly string[]) => void
 }
 
-/** A look at our own disk. */
-const timeoutMs = 30_000
-
 /**
  * Calls `use` with the paths at which the layers are idmapped. One mount for all layers of one directory; gone again afterwards: an
  * overlay that was mounted meanwhile has mounts of its own.
@@ -27,7 +24,7 @@ export async function withIdmappedLayers(deps: ImagesDeps, request: LayersToMap,
   try {
     for (const source of parents) {
       const destination = view(source)
-      await deps.mounts.mountClone({ source, destination, usernsPath, recursive: false, timeoutMs }, signal)
+      await deps.mounts.mountClone({ source, destination, usernsPath, recursive: false }, signal)
     }
     use(layers.map((layer) => join(view(dirname(layer)), basename(layer))))
   } finally {
