@@ -31,11 +31,9 @@ export class MovingWorld implements AsyncDisposable {
     return new MovingWorld(await mkdtemp(join(tmpdir(), 'coracle-moving-')), await openRegistry())
   }
 
-  /** With a registry of its own, which is empty but for the test images. */
-  static async openAlone(): Promise<MovingWorld> {
-    const registry = await startRegistry()
-    const world = await MovingWorld.open()
-    return new MovingWorld(world.directory, { registry, images: world.images })
+  /** With an empty registry of its own. */
+  static async openAlone({ images }: Pick<MovingWorld, 'images'>): Promise<MovingWorld> {
+    return new MovingWorld(await mkdtemp(join(tmpdir(), 'coracle-moving-')), { registry: await startRegistry(), images })
   }
 
   path(name: string): string {

@@ -83,7 +83,7 @@ describe('moving images in and out of the store', needsRoot(), () => {
   })
 
   it('pushes to a registry that has none of it: another manifest, the same image, which is pulled again', async () => {
-    await using other = await MovingWorld.openAlone()
+    await using other = await MovingWorld.openAlone(world)
     const target = `${other.host}/pushed/entry:1`
     for (const compression of ['gzip', 'zstd', 'none']) {
       const digest = await world.coracle('push', '-q', '--compression', compression, world.images.entry, target)
@@ -115,7 +115,7 @@ describe('moving images in and out of the store', needsRoot(), () => {
 
   it('with keep_blobs the manifest leaves as it came, after a restart too, and the blobs go with the image', async () => {
     await using keeping = await startNode({ config: '[images]\nkeep_blobs = true\n' })
-    await using other = await MovingWorld.openAlone()
+    await using other = await MovingWorld.openAlone(world)
     const ours = ['-r', `unix://${keeping.world.socket}`]
     await world.ok(coraclePath, ...ours, 'pull', '-q', world.images.entry)
     await keeping.restart()
