@@ -112,7 +112,7 @@ class IsalReader implements GzipReader {
 }
 
 function proves(create: () => IsalReader): boolean {
-  const content = Buffer.from(Array.from({ length: 40_000 }, (_, i) => ((i * i) % 251) ^ (i >> 7)))
+  const content = Buffer.from(Array.from({ length: 5000 }, (_, i) => ((i * i) % 251) ^ (i >> 7)))
   const member = gzipSync(content)
   const found = readAll(create, Buffer.concat([member, member]))
   if (found === undefined || !found.equals(Buffer.concat([content, content]))) return false

@@ -17,12 +17,14 @@ import {
   unlinkSync,
   writeSync,
 } from 'node:fs'
-import { errnoOf, isErrno } from '@coracle/base/errno'
-import { CodedError, failed } from '@coracle/base/errors'
+import { isErrno } from '@coracle/base/errno'
+import { CodedError } from '@coracle/base/errors'
 import type { UnpackSyscalls } from '@coracle/host/unpack-syscalls'
 import type { TarEntry } from '../tar/entry.ts'
 import { archiveError, show } from '../tar/errors.ts'
 import type { TarSink } from '../tar/reader.ts'
+import { type Beside, FileFailure } from './beside.ts'
+import { besideFailed, entryFailed } from './entry-failed.ts'
 import { makeParents } from './parents.ts'
 import { isWhiteoutNode, markOpaque, whiteoutOf } from './whiteout.ts'
 import { applyXattrs } from './xattrs.ts'
@@ -40,6 +42,8 @@ export interface Disk {
   freeBytes(): number
   /** Many small files were written since the last call, none of them on its way to the disk yet. */
   onManyFiles(): void
+  /** A second thread for small files. */
+  readonly beside?: Beside | undefined
 }
 
 export interface Extracted {
@@ -74,6 +78,8 @@ export class Extractor implements TarSink {
   #freeCheckAt = 0
   #inodes = 1
   #smallFiles = 0
+  /** The content that comes belongs to a file of the second thread. */
+  #isBeside = false
 
   constructor(sys: UnpackSyscalls, limits: ExtractLimits, disk: Disk) {
     this.sys = sys
@@ -87,7 +93,7 @@ export class Extractor implements TarSink {
     try {
       this.#begin(entry)
     } catch (err) {
-      throw entryFailed(entry, err)
+      throw err instanceof FileFailure ? besideFailed(err) : entryFailed(entry, err)
     }
   }
 
@@ -95,6 +101,7 @@ export class Extractor implements TarSink {
     const file = this.#file
     this.#writtenBytes += chunk.length
     if (this.#writtenBytes > this.#freeCheckAt) this.#checkSpace()
+    if (this.#isBeside) this.#disk.beside?.data(chunk)
     if (file === undefined) return
     try {
       for (let at = 0; at < chunk.length; ) at += writeSync(file.fd, chunk, at, chunk.length - at)
@@ -108,6 +115,8 @@ export class Extractor implements TarSink {
   }
 
   end(): void {
+    if (this.#isBeside) this.#countSmallFile()
+    this.#isBeside = false
     const file = this.#file
     if (file === undefined) return
     this.#file = undefined
@@ -120,6 +129,7 @@ export class Extractor implements TarSink {
 
   /** Directories get their times last: what was put into them changed these. */
   finish(): Extracted {
+    this.#settle()
     for (const { path, mtime } of this.#directories) {
       // It may have been replaced by a later entry.
       if (lstatSync(path, { throwIfNoEntry: false })?.isDirectory()) this.sys.setTime(path, mtime)
@@ -144,6 +154,8 @@ export class Extractor implements TarSink {
 
   /** Removes whatever is at `path`, so that a new thing can take its place; tells whether it was a whiteout. */
   replace(path: Buffer): boolean {
+    this.#settle()
+    this.#disk.beside?.turnOff()
     const stat = lstatSync(path, { throwIfNoEntry: false })
     if (stat === undefined) return false
     if (stat.isDirectory()) removeTree(path)
@@ -157,12 +169,14 @@ export class Extractor implements TarSink {
     this.#count(4096)
     if (this.implied.size >= maxImplied) throw archiveError(`it leaves out more than ${maxImplied} directories`)
     this.implied.add(path.toString('latin1'))
+    this.#disk.beside?.noteDirectory(path)
   }
 
   #begin(entry: TarEntry) {
     if (entry.path.length === 0) return this.#root(entry)
     const whiteout = whiteoutOf(entry.path)
     if (whiteout !== undefined) return this.#whiteout(whiteout)
+    if (entry.kind === 'hardlink' || this.#disk.beside?.isPending(entry.path)) this.#settle()
     switch (entry.kind) {
       case 'file':
         return this.#openFile(entry)
@@ -199,6 +213,7 @@ export class Extractor implements TarSink {
 
   #whiteout(whiteout: { kind: 'ignored' } | { kind: 'opaque' | 'remove'; path: Buffer }) {
     if (whiteout.kind === 'ignored') return
+    this.#settle()
     const path = whiteout.path.length === 0 ? root : whiteout.path
     if (whiteout.kind === 'opaque') {
       const stat = lstatSync(path, { throwIfNoEntry: false })
@@ -218,6 +233,12 @@ export class Extractor implements TarSink {
   }
 
   #openFile(entry: TarEntry): void {
+    if (this.#disk.beside?.takes(entry)) {
+      this.#isBeside = true
+      this.#usedBytes += Math.ceil(entry.sizeBytes / 4096) * 4096
+      this.#inodes++
+      return
+    }
     let fd = -1
     this.#create(entry.path, () => {
       fd = openSync(entry.path, createFlags, entry.mode & 0o777)
@@ -234,9 +255,22 @@ export class Extractor implements TarSink {
       applyXattrs(this, entry.path, entry.xattrs)
       this.sys.setTimeOf(fd, entry.mtime)
       if (entry.sizeBytes >= largeFileBytes) this.sys.startWriteback(fd)
-      else if (++this.#smallFiles % manyFiles === 0) this.#disk.onManyFiles()
+      else this.#countSmallFile()
     } finally {
       closeSync(fd)
+    }
+  }
+
+  #countSmallFile(): void {
+    if (++this.#smallFiles % manyFiles === 0) this.#disk.onManyFiles()
+  }
+
+  /** From here on everything that the archive had so far is there. */
+  #settle(): void {
+    try {
+      this.#disk.beside?.settle()
+    } catch (err) {
+      throw err instanceof FileFailure ? besideFailed(err) : err
     }
   }
 
@@ -257,6 +291,7 @@ export class Extractor implements TarSink {
       // Deleted below and made anew here: what is below must not shine through.
       if (wasWhiteout) markOpaque(this.sys, path)
     } else this.implied.delete(path.toString('latin1'))
+    this.#disk.beside?.noteDirectory(path)
     lchownSync(path, entry.uid, entry.gid)
     chmodSync(path, entry.mode)
     applyXattrs(this, path, entry.xattrs)
@@ -305,6 +340,7 @@ export class Extractor implements TarSink {
       make()
     } catch (err) {
       if (!isErrno(err, 'ENOENT', 'ENOTDIR')) throw err
+      this.#settle()
       makeParents(this, path)
       make()
     }
@@ -328,18 +364,6 @@ export class Extractor implements TarSink {
       this.#writtenBytes + Math.min(64 * 1024 * 1024, Math.max(1024 * 1024, (free - this.#limits.reserveBytes) / 2))
     this.#freeCheckAt = Math.min(this.#freeCheckAt, this.#limits.maxUnpackedBytes)
   }
-}
-
-const fullCodes = ['ENOSPC', 'EDQUOT']
-
-function entryFailed(entry: TarEntry, err: unknown): CodedError {
-  if (isErrno(err, ...fullCodes))
-    return new CodedError('resource_exhausted', `no space left to unpack ${show(entry.path)}`, { cause: err })
-  if (err instanceof CodedError) return failed(`unpack ${entry.kind} ${show(entry.path)}`, err)
-  // Wrong paths, loops, too many links: the archive asks for what no file system does. I/O errors are ours.
-  if (isErrno(err, 'EIO', 'EROFS', 'EMFILE', 'ENOMEM', 'EACCES'))
-    return new CodedError('internal', `unpack ${show(entry.path)}`, { cause: err })
-  return archiveError(`unpack ${entry.kind} ${show(entry.path)}: ${errnoOf(err) ?? ''}`, err)
 }
 
 /** Removes a directory with all below it, following nothing. Depth costs memory, not stack. */

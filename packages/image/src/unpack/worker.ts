@@ -4,6 +4,7 @@
 import { closeSync, constants, openSync, statfsSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { flushCompileCache } from 'node:module'
+import { availableParallelism } from 'node:os'
 import { CodedError, codeOf, explain } from '@coracle/base/errors'
 import { loadIsal } from '@coracle/host/isal'
 import { loadUnpackSyscalls, type UnpackSyscalls } from '@coracle/host/unpack-syscalls'
@@ -11,6 +12,7 @@ import { hexOf } from '@coracle/oci-spec/digest'
 import { createRegistryClient } from '../registry/client.ts'
 import { SkeletonRecorder } from '../skeleton/recorder.ts'
 import { TreeRecorder } from '../tree/recorder.ts'
+import { FileThread } from './beside.ts'
 import { downloadLayer } from './download.ts'
 import { Extractor } from './extract.ts'
 import { Interrupted } from './interrupted.ts'
@@ -19,10 +21,12 @@ import { spooledBlob } from './spooled-blob.ts'
 import { unpackLayer } from './unpack-layer.ts'
 
 const defaultKeptAfterMs = 3000
+const worthAThreadBytes = 1024 * 1024
 const sys: UnpackSyscalls = loadUnpackSyscalls()
 const createGzipReader = loadIsal()
 const running = new Map<number, AbortController>()
 const downloaded = new Map<number, number>()
+let fileThread: FileThread | undefined
 let stagingFd = -1
 let downloadsFd = -1
 /** Nothing is unpacked before it has resolved. */
@@ -39,6 +43,7 @@ async function start({ stagingDirectory, downloadsDirectory }: StartCommand): Pr
   flushCompileCache()
   process.umask(0)
   stagingFd = openSync(stagingDirectory, 'r')
+  if (availableParallelism() > 1) fileThread = new FileThread()
   if (downloadsDirectory !== undefined) downloadsFd = openSync(downloadsDirectory, 'r')
   sys.confine(stagingFd)
   send({ type: 'ready' })
@@ -50,7 +55,9 @@ async function unpack(id: number, job: LayerJob, signal: AbortSignal): Promise<v
   sys.enter(stagingFd)
   const fd = openSync(job.directory, 'r')
   const client = createRegistryClient(job.source)
-  const extractor = new Extractor(sys, job.limits, { freeBytes, onManyFiles: () => send({ type: 'files', id }) })
+  // Enough of it that it may be many files; which layer needs it most is not known.
+  const beside = job.blob.size >= worthAThreadBytes ? fileThread?.take(fd) : undefined
+  const extractor = new Extractor(sys, job.limits, { freeBytes, onManyFiles: () => send({ type: 'files', id }), beside })
   const recorder = new TreeRecorder(extractor, openSync(recordName(job.directory), 'wx', 0o600))
   const skeleton = new SkeletonRecorder(openSync(skeletonName(job.directory), 'wx', 0o600))
   const keptFd = job.keepBlob ? openSync(blobName(job.directory), 'wx', 0o600) : undefined
@@ -74,6 +81,7 @@ async function unpack(id: number, job: LayerJob, signal: AbortSignal): Promise<v
   } catch (err) {
     throw interrupted === undefined ? err : afterInterruption(err, interrupted)
   } finally {
+    beside?.[Symbol.dispose]()
     interrupted?.close()
     client.close()
     closeSync(fd)
