@@ -4,6 +4,7 @@
 // kubelet already uses.
 // CRI_ENDPOINT=unix:///… points the cri ring at a server that runs already; CRI_PRODUCT=containerd makes it start containerd.
 import { globSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { run } from 'node:test'
 import { spec } from 'node:test/reporters'
 import { fileURLToPath } from 'node:url'
@@ -57,37 +58,39 @@ async function main(ring: string, part: string): Promise<number> {
     total.failed += failed
     total.skipped += skipped
   }
-  add(await runFiles(names.filter((name) => name !== 'reference').flatMap(files), limit))
+  add(await runTwice(names.filter((name) => name !== 'reference').flatMap(files), limit))
   if (names.includes('reference')) {
     process.env['CRI_PRODUCT'] = 'containerd'
-    add(await runReference(files('reference'), limit))
+    add(await runTwice(files('reference'), limit))
   }
   console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`)
   return total.failed === 0 && total.passed > 0 ? 0 : 1
 }
 
 /**
- * The tests must be true of containerd, but its own races are not ours to mend: a file that fails there runs again, alone, and the
- * second run counts.
+ * A file in which something fails runs again, alone, and the second run counts: two cores that run containers, servers and a containerd
+ * beside each other miss a deadline now and then. What needed the second run is named, for whoever wants to know why.
  */
-async function runReference(files: readonly string[], limit: AbortSignal): Promise<Counts> {
+async function runTwice(files: readonly string[], limit: AbortSignal): Promise<Counts> {
   const first = await runFiles(files, limit)
-  if (first.failedFiles.size === 0) return first
+  const known = new Set(files.map((file) => resolve(file)))
   const again = [...first.failedFiles.keys()]
-  console.log(`again, on the reference only: ${again.join(' ')}`)
-  const second = await runFiles(again, limit)
+  if (again.length === 0 || !again.every((file) => known.has(file))) return first
+  console.log(`again, alone: ${again.join(' ')}`)
+  const second = await runFiles(again, limit, 1)
   const total = { passed: first.passed + second.passed, failed: second.failed, skipped: first.skipped + second.skipped }
   for (const { passed, skipped } of first.failedFiles.values()) {
     total.passed -= passed
     total.skipped -= skipped
   }
+  console.log(`passed only when run again: ${again.filter((file) => !second.failedFiles.has(file)).join(' ') || 'none'}`)
   return total
 }
 
 /** Prints as it goes. A file that crashes or passes its time limit counts as one failure. */
-async function runFiles(files: readonly string[], limit: AbortSignal): Promise<RunCounts> {
+async function runFiles(files: readonly string[], limit: AbortSignal, concurrency = CONCURRENCY): Promise<RunCounts> {
   if (files.length === 0) return { passed: 0, failed: 0, skipped: 0, failedFiles: new Map() }
-  const stream = run({ files: [...files], concurrency: CONCURRENCY, timeout: FILE_LIMIT_MS, signal: limit })
+  const stream = run({ files: [...files], concurrency, timeout: FILE_LIMIT_MS, signal: limit })
   const byFile = new Map<string, { passed: number; failed: number; skipped: number }>()
   const count = (file: string | undefined, outcome: keyof Counts) => {
     const counts = byFile.get(file ?? '') ?? { passed: 0, failed: 0, skipped: 0 }

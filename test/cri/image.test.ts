@@ -220,7 +220,8 @@ criSuite('images', (cri) => {
         return first.usedBytes.value
       }
       const before = await usage()
-      const layer = [{ path: 'noise', body: randomBytes(4 << 20) }]
+      // More than what the tests before have removed and containerd has not yet.
+      const layer = [{ path: 'noise', body: randomBytes(24 << 20) }]
       await cri.registry.push('test/growth', '1', { layers: [layer], config: { Cmd: ['x'] } })
       await pull(`${cri.registry.host}/test/growth:1`)
       const deadline = Date.now() + 60_000

@@ -154,7 +154,7 @@ isolationSuite(
 
     test(
       'CVE-2024-45310 CVE-2021-30465 CVE-2026-42306: who swaps a mount’s parent for a link makes nothing on the node',
-      needs(bed.handler, 'kernelView'),
+      needs(bed.handler, 'mountTargets'),
       async () => {
         await using canary = await Canary.make(bed)
         const volume = join(bed.cri.node.world.directory, `race-${bed.handler}`)
