@@ -3,11 +3,11 @@ import { closeSync, mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { Writable } from 'node:stream'
 import { ReadStream } from 'node:tty'
-import { abortable, delay } from '@coracle/base/signals'
+import { delay } from '@coracle/base/signals'
 import type { ChildHandle, FdReceiver } from '@coracle/host'
 import type { RuntimeContext } from '../context.ts'
 import { drainedOutput, emptyOutput, readerOf } from './drain.ts'
-import { execArguments, type Running, type SpawnRequest } from './session.ts'
+import { endStarting, execArguments, type Running, type SpawnRequest } from './session.ts'
 
 /** Several times the pause between two looks at the console socket. */
 const onTheWayMs = 100
@@ -23,7 +23,7 @@ export async function spawnWithConsole(ctx: RuntimeContext, request: SpawnReques
   const common = { child, stderr, pipes: [] }
   const fd = await receiveOrEnd(receiver, child, request.signal).catch(async (err: unknown) => {
     stderr.close()
-    await child[Symbol.asyncDispose]()
+    await endStarting(ctx, { ...request, child, pipes: [] })
     throw err
   })
   // It could not start the process: the caller finds its words on stderr.
@@ -69,7 +69,8 @@ async function receiveOrEnd(receiver: FdReceiver, child: ChildHandle, signal: Ab
   })
   // A short command ends before its terminal was looked for: what is on the way is still taken.
   void child.exited.then(() => delay(onTheWayMs)).then(() => ended.abort())
-  return abortable(received, signal)
+  // It obeys the signal; left alone with it, a terminal that comes at that very moment would have no owner.
+  return received
 }
 
 // A terminal has no half-close: the end of the input changes nothing.

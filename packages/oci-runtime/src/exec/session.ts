@@ -66,7 +66,10 @@ export async function execAsChild(
       applyOomScore(ctx, pid, request.process)
       return session(ctx, { paths, files, running, pid })
     } catch (err) {
-      await abandon(ctx, { paths, running })
+      await endStarting(ctx, { paths, files, child: running.child, pipes: running.pipes })
+      running.stdin?.destroy()
+      running.stdout.close()
+      running.stderr.close()
       throw err
     }
   } catch (err) {
@@ -130,14 +133,19 @@ async function killInside(ctx: RuntimeContext, paths: ContainerPaths, files: Exe
 export const wordsIn = (files: ExecFiles): string =>
   cleanWords(unlessErrno(['ENOENT', 'ENOTDIR'], () => readFileSync(files.log), ''))
 
-async function abandon(ctx: RuntimeContext, { paths, running }: { paths: ContainerPaths; running: Running }): Promise<void> {
+/**
+ * Ends a runtime that may or may not have started its process, with everything that came of it. The process leads a session of its own:
+ * to kill the runtime alone would leave it to run.
+ */
+export async function endStarting(
+  ctx: RuntimeContext,
+  { paths, files, child, pipes }: Pick<SpawnRequest, 'paths' | 'files'> & Pick<Running, 'child' | 'pipes'>,
+): Promise<void> {
+  if (ctx.kind === 'runsc') await killInside(ctx, paths, files)
   // What it started is its child, whether or not it has said so.
-  const root = ctx.deps.processes.identify(running.child.pid) ?? { pid: running.child.pid, startTime: 0n }
-  await endTree(ctx.deps, { root, cgroup: readRecord(ctx, paths)?.cgroup, stdio: new Set(running.pipes) }, false)
-  running.stdin?.destroy()
-  running.stdout.close()
-  running.stderr.close()
-  await running.child[Symbol.asyncDispose]()
+  const root = ctx.deps.processes.identify(child.pid) ?? { pid: child.pid, startTime: 0n }
+  await endTree(ctx.deps, { root, cgroup: readRecord(ctx, paths)?.cgroup, stdio: new Set(pipes) }, false)
+  await child[Symbol.asyncDispose]()
 }
 
 interface Started {
