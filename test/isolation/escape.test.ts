@@ -61,7 +61,7 @@ const traps: Readonly<Record<string, Trap>> = {
   },
   'CVE-2026-55686: the working directory lies behind a link out': {
     layer: ({ upwards }) => [link('work', upwards)],
-    config: () => ({ WorkingDir: '/work/x' }),
+    config: () => ({ WorkingDir: '/srv/x' }),
   },
   'CVE-2026-55686: the working directory has dots': {
     layer: () => [],
@@ -88,7 +88,7 @@ async function spring(bed: Bed, trap: Trap, canary: Canary): Promise<string | un
     config: trap.config?.(canary) ?? {},
   })
   await using pod = await bed.pod()
-  const script = `cat /*/file /etc/hosts /etc/mtab /link/file /work/x file ${canary.directory}/file 2>/dev/null; pwd; stat -f -c %T /proc; echo done`
+  const script = `cat /*/file /etc/hosts /etc/mtab /link/file /srv/x file ${canary.directory}/file 2>/dev/null; pwd; stat -f -c %T /proc; echo done`
   const config: ContainerInit = { ...trap.container, image: { image }, command: ['sh', '-c', script] }
   if (trap.refused) {
     await failsWith(['invalid_argument', 'failed_precondition'], pod.create(config), trap.refused)

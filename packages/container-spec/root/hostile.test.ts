@@ -72,11 +72,11 @@ for (const runtime of ['/usr/bin/crun', '/usr/sbin/runc']) {
           const before = await hostState(canary)
           trap.set(sandbox.rootfs, canary)
           const shm = sandbox.pod.shmPath
-          const script = 'stat -f -c %T /proc /dev; cat /data/x/file /etc/hosts 2>/dev/null; ls /work/x; echo done'
+          const script = 'stat -f -c %T /proc /dev; cat /data/x/file /etc/hosts 2>/dev/null; ls /srv/x; echo done'
           const input = sandbox.input({
             config: container({
               command: ['/bin/sh', '-c', script],
-              workingDir: '/work/x',
+              workingDir: '/srv/x',
               mounts: [{ containerPath: '/data/x', hostPath: shm }],
             }),
             sources: new Map([[shm, { type: 'directory', propagation: 'private' }]]),

@@ -13,7 +13,9 @@ import { createStreaming } from '../src/mod.ts'
 import { createTestTarget } from '../src/test-target.ts'
 import { startApiServer } from './api-server.ts'
 
-const skip = spawnSync('kubectl', ['version', '--client']).error === undefined ? false : 'kubectl is not installed'
+const missing = spawnSync('kubectl', ['version', '--client']).error !== undefined
+// In the rings, which set everything up, its absence is a failure.
+const skip = missing && process.env['TEST_ROOT'] === undefined ? 'kubectl is not installed' : false
 const WAIT_MS = 20_000
 
 async function start(websocket: boolean) {
