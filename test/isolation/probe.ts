@@ -1,5 +1,7 @@
 // A program that makes system calls itself: perl of the host, below a mounted /usr. Numbers are those of x86-64.
+
 import assert from 'node:assert/strict'
+import { syscallProbe } from '@coracle/testkit/syscall-probe'
 import { type ContainerInit, type ContainerUnderTest, hostUsr, type PodUnderTest } from './suite.ts'
 
 /** Calls that a profile has an opinion on, with arguments that harm nothing where one goes through. */
@@ -25,17 +27,7 @@ const calls: Readonly<Record<string, readonly number[]>> = {
 
 export type Call = keyof typeof calls
 
-const script = `
-my %calls = (${Object.entries(calls)
-  .map(([name, numbers]) => `${name} => [${numbers.join(',')}]`)
-  .join(', ')});
-for my $name (sort keys %calls) {
-  my @args = map { $_ + 0 } @{$calls{$name}};
-  $! = 0;
-  my $r = syscall(shift @args, @args);
-  exit 0 if $name =~ /^clone/ && $r == 0;
-  print "$name ", ($r == -1 ? $!+0 : "ok"), "\\n";
-}`
+const script = syscallProbe(calls)
 
 export const EPERM = '1'
 export const ENOSYS = '38'

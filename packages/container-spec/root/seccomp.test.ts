@@ -1,7 +1,9 @@
 // The default seccomp profile as seen by a program that makes the calls itself: perl of the host (Debian's perl-base), below a mounted /usr.
+
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { needsRoot } from '@coracle/testkit/needs-root'
+import { syscallProbe } from '@coracle/testkit/syscall-probe'
 import { container, pod, type SecurityInit } from '../test/sample-input.ts'
 import { Sandbox } from './sandbox.ts'
 
@@ -48,17 +50,7 @@ const calls: Readonly<Record<string, readonly number[]>> = {
   future_call: [999],
 }
 
-const script = `
-my %calls = (${Object.entries(calls)
-  .map(([name, numbers]) => `${name} => [${numbers.join(',')}]`)
-  .join(', ')});
-for my $name (sort keys %calls) {
-  my @args = map { $_ + 0 } @{$calls{$name}};
-  $! = 0;
-  my $r = syscall(shift @args, @args);
-  exit 0 if $name =~ /^clone/ && $r == 0;
-  print "$name ", ($r == -1 ? $!+0 : "ok"), "\\n";
-}`
+const script = syscallProbe(calls)
 
 const EPERM = '1'
 const ENOSYS = '38'
