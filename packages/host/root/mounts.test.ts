@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs'
+import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { codeOf, explain } from '@coracle/base/errors'
 import { createHost } from '@coracle/host'
@@ -101,6 +101,25 @@ test('unmount() detaches what stays busy', { ...needsRoot(), timeout: 30_000 }, 
   await mounts.unmount(dir.path)
   assert.equal(at(dir.path).length, 0)
   closeSync(fd)
+})
+
+test('what goes from below a clone stays below its source, a shared tree', needsRoot(), async () => {
+  await using dir = scratch()
+  const [source, clone] = [`${dir.path}/source`, `${dir.path}/ours/clone`]
+  mkdirSync(source)
+  mounts.mount({ type: 'tmpfs', source: 't', destination: source, options: ['shared'] })
+  mkdirSync(`${source}/below`)
+  mounts.mount({ type: 'tmpfs', source: 't', destination: `${source}/below`, options: [] })
+  writeFileSync(`${source}/below/mark`, '')
+  const ways = [() => mounts.detach(clone), () => mounts.unmountBelow(`${dir.path}/ours`)]
+  for (const way of ways) {
+    await mounts.mountClone({ source, destination: clone, recursive: true, timeoutMs: 5000 }, AbortSignal.timeout(5000))
+    assert.deepEqual(readdirSync(`${clone}/below`), ['mark'])
+    await way()
+    assert.deepEqual(readdirSync(clone), [])
+    assert.deepEqual(readdirSync(`${source}/below`), ['mark'])
+  }
+  await mounts.unmountBelow(dir.path)
 })
 
 test('unmountBelow() takes everything, the deepest first', needsRoot(), async () => {

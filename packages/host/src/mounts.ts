@@ -72,12 +72,20 @@ function call(mount: Mount, flags: number, data: string): void {
 }
 
 export function detach(target: string): void {
-  while (isMountPoint(target))
+  while (isMountPoint(target)) {
+    leavePeers(target)
     if (libc.umount2(target, MNT_DETACH | UMOUNT_NOFOLLOW) !== 0) {
       const number = errno()
       if (number !== os.errno.EINVAL && number !== os.errno.ENOENT) throw callFailed(`detach ${target}`, number)
       return
     }
+  }
+}
+
+// What is unmounted below a shared mount goes from all its peers: detaching a clone of a tree would unmount what lies below the tree itself.
+function leavePeers(target: string): void {
+  // Gone already, which the call that follows tells.
+  libc.mount('none', target, null, mountFlags.rec | mountFlags.private, null)
 }
 
 async function unmount(target: string): Promise<void> {
@@ -92,6 +100,7 @@ async function unmount(target: string): Promise<void> {
     await delay(wait)
   }
   log.warn('mount stays busy, detached', { target })
+  leavePeers(target)
   const number = await unmountOnce(target, UMOUNT_NOFOLLOW | MNT_DETACH)
   if (number !== 0 && number !== os.errno.EINVAL && number !== os.errno.ENOENT)
     throw new CodedError('internal', `detach ${target}`, { cause: new SystemCallError(number) })
@@ -111,6 +120,7 @@ async function unmountBelow(directory: string): Promise<void> {
   for (let round = 0; round < 3; round++) {
     const found = mountsBelow(list(), root)
     if (found.length === 0) return
+    for (const { target } of found) leavePeers(target)
     for (const { target } of found) await unmount(target)
   }
   const left = mountsBelow(list(), root)
