@@ -11,6 +11,8 @@ const UNKNOWN_ID = '0123456789abcdef'.repeat(4)
 const MIB = 1n << 20n
 const unified = existsSync('/sys/fs/cgroup/cgroup.controllers')
 
+const NO_QUOTA = unified ? 'max' : '-1'
+
 /** What the kernel enforces, the same for either version of cgroups. */
 async function limitsOf(
   container: ContainerUnderTest,
@@ -53,6 +55,14 @@ criSuite('resources', (cri) => {
     assert.equal(seen?.cpuPeriod, 100_000n)
     assert.equal(seen?.cpuShares, 512n)
     assert.equal(seen?.cpusetCpus, '0')
+  })
+
+  it('with cpu_quota -1: none, as kubelet sends it for containers with CPUs of their own', async () => {
+    await using pod = await cri.pod()
+    const container = await pod.run({ linux: { resources: { ...resources, cpuQuota: -1n } } })
+    const { quota, period } = await limitsOf(container)
+    assert.equal(quota, NO_QUOTA)
+    assert.equal(period, '100000')
   })
 
   it('with oom_score_adj', async () => {
@@ -118,6 +128,31 @@ criSuite('resources', (cri) => {
       assert.equal(limits.memory, 64n * MIB)
       assert.equal(limits.cpus, '0')
       assert.equal((await container.status()).resources?.linux?.memoryLimitInBytes, 64n * MIB)
+    })
+
+    it('gives back what was not limited when another limit fails', needs('updateAtomic'), async () => {
+      await using pod = await cri.pod()
+      const container = await pod.run()
+      const before = await limitsOf(container)
+      const change = { memoryLimitInBytes: 80n * MIB, cpuQuota: 50_000n, cpuPeriod: 50_000n, cpuShares: 77n, cpusetCpus: '4000' }
+      await failsWith('failed_precondition', cri.runtime.updateContainerResources({ containerId: container.id, linux: change }))
+      assert.deepEqual(await limitsOf(container), before)
+      // One that fails after the CPUs were set.
+      const tooSmall = { cpusetCpus: '0', cpuShares: 77n, memoryLimitInBytes: 4096n }
+      await failsWith('failed_precondition', cri.runtime.updateContainerResources({ containerId: container.id, linux: tooSmall }))
+      assert.deepEqual(await limitsOf(container), before)
+    })
+
+    it('takes the quota away with -1', async () => {
+      await using pod = await cri.pod()
+      const container = await pod.run({ linux: { resources } })
+      await cri.runtime.updateContainerResources({ containerId: container.id, linux: { cpuQuota: -1n, cpuShares: 300n } })
+      const limits = await limitsOf(container)
+      assert.equal(limits.quota, NO_QUOTA)
+      if (!unified) assert.equal(limits.weight, '300')
+      assert.equal((await container.status()).resources?.linux?.cpuQuota, -1n)
+      await cri.runtime.updateContainerResources({ containerId: container.id, linux: { cpuShares: 400n } })
+      assert.equal((await limitsOf(container)).quota, NO_QUOTA)
     })
 
     it('refuses a container that has ended', needs('updateEnded'), async () => {

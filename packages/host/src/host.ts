@@ -143,8 +143,17 @@ export interface Cgroups {
   kill(path: string): Promise<void>
   /** How many processes the OOM killer ended here (memory.events oom_kill; v1 memory.oom_control oom_kill). Absent: 0. */
   oomKills(path: string): number
+  /** The limits of the cgroup as they are now. Absent: none. */
+  keepLimits(path: string): KeptLimits
+  /** Writes one limit where its controller is. Throws with the kernel's reason. */
+  setLimit(path: string, limit: { readonly file: string; readonly value: string }): void
   /** The cgroup path of a process as /proc/PID/cgroup tells it (memory controller on v1, unified on v2). Undefined when it is gone. */
   pathOf(pid: number): string | undefined
+}
+
+export interface KeptLimits {
+  /** Writes back what has changed since. Returns the files that could not be. */
+  restore(): readonly string[]
 }
 
 /** A process that cannot be mistaken for a later one with the same pid: /proc/PID/stat field 22. */

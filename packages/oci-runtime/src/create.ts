@@ -4,6 +4,7 @@ import { failed, precondition } from '@coracle/base/errors'
 import { stage } from '@coracle/base/stages'
 import { cgroupOf } from './cgroup-path.ts'
 import type { RuntimeContext } from './context.ts'
+import { withQuotaItCanRead } from './cpu-quota.ts'
 import { bounded } from './deadline.ts'
 import { removeContainer } from './delete.ts'
 import { filesOf, leftoversOf } from './files.ts'
@@ -67,7 +68,7 @@ async function underMonitor(ctx: RuntimeContext, request: CreateRequest, attempt
     }
     writeRecord(paths, record)
     // Now, while the monitor is being loaded.
-    writeFileSync(filesOf(paths).config, JSON.stringify(spec), { mode: 0o600 })
+    writeFileSync(filesOf(paths).config, JSON.stringify(withQuotaItCanRead(ctx, spec)), { mode: 0o600 })
     if (request.monitorCgroup !== undefined) {
       cgroups.ensure(request.monitorCgroup)
       cgroups.addProcess(request.monitorCgroup, monitor.child.pid)

@@ -8,12 +8,19 @@ import { cleanupSignal } from '@coracle/base/signals'
 import type { LinuxResources } from '@coracle/oci-spec/runtime-spec'
 import { command } from './command.ts'
 import type { RuntimeContext } from './context.ts'
+import { needsQuotaByHand, withoutQuota } from './cpu-quota.ts'
 import { filesOf } from './files.ts'
 import type { ContainerPaths } from './oci-runtime.ts'
+import { readRecord } from './record.ts'
+import { OciRuntimeError } from './words.ts'
 
 const log = logger('oci-runtime')
 
-/** All or nothing: a runtime may have written some of the limits before it failed, so the previous ones are applied again. */
+/**
+ * All or nothing: a runtime may have written some of the limits before it failed. The previous ones are applied again, which keeps
+ * systemd's view right, and then the files of the cgroup get back what they had: that of limits which nobody had set, too.
+ * Throws `failed_precondition` with the runtime's words when the kernel refuses a limit.
+ */
 export async function update(
   ctx: RuntimeContext,
   paths: ContainerPaths,
@@ -22,24 +29,34 @@ export async function update(
 ): Promise<void> {
   const previous = currentResources(paths)
   const wanted = mergeResources(previous, resources)
+  const cgroup = readRecord(ctx, paths)?.cgroup
+  const kept = cgroup === undefined ? undefined : ctx.deps.cgroups.keepLimits(cgroup)
   try {
-    await apply(ctx, paths, wanted, signal)
+    await apply(ctx, paths, changeable(ctx, wanted), signal)
+    if (needsQuotaByHand(ctx, wanted) && cgroup !== undefined)
+      ctx.deps.cgroups.setLimit(cgroup, { file: 'cpu.cfs_quota_us', value: '-1' })
   } catch (err) {
     // Then nothing was changed, and nothing can be changed back.
     if (err instanceof CodedError && err.code === 'unimplemented') throw err
-    await apply(ctx, paths, previous, cleanupSignal(ctx.timeouts.stateMs)).catch((undo: unknown) => {
+    await apply(ctx, paths, changeable(ctx, previous), cleanupSignal(ctx.timeouts.stateMs)).catch((undo: unknown) => {
       log.warn('previous resources were not restored', { container: paths.id, why: explain(undo) })
     })
-    throw err
+    const left = kept?.restore() ?? []
+    if (left.length > 0) log.warn('limits were not restored', { container: paths.id, files: left })
+    throw err instanceof OciRuntimeError ? new CodedError('failed_precondition', err.message, { cause: err.cause }) : err
   }
   writeFileAtomic(filesOf(paths).resources, JSON.stringify(wanted))
 }
 
+/** Without what an update cannot change, which is devices, and what is written by hand. */
+function changeable(ctx: RuntimeContext, resources: LinuxResources): LinuxResources {
+  const { devices: _devices, ...rest } = needsQuotaByHand(ctx, resources) ? withoutQuota(resources) : resources
+  return rest
+}
+
 async function apply(ctx: RuntimeContext, paths: ContainerPaths, resources: LinuxResources, signal: AbortSignal): Promise<void> {
   const file = `${filesOf(paths).resources}.next`
-  // Devices cannot be changed by an update.
-  const { devices: _devices, ...changeable } = resources
-  writeFileAtomic(file, JSON.stringify(changeable))
+  writeFileAtomic(file, JSON.stringify(resources))
   const args = ['update', `--resources=${file}`, paths.id]
   try {
     await command(ctx, { action: `update container ${paths.id}`, args, timeoutMs: ctx.timeouts.stateMs, signal })

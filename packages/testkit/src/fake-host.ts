@@ -216,6 +216,8 @@ function fakeCgroups(world: World, mode: CgroupMode): Cgroups {
       for (const pid of members(path)) world.die(pid)
     },
     oomKills: (path) => world.oomKills.get(path) ?? 0,
+    keepLimits: () => ({ restore: () => [] }),
+    setLimit: (path, { file, value }) => world.call('cgroups.setLimit', `${path} ${file} ${value}`),
     pathOf: (pid) => [...world.cgroups].find(([, pids]) => pids.has(pid))?.[0],
   }
 }

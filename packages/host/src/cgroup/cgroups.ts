@@ -3,6 +3,7 @@ import { unlessErrno } from '@coracle/base/errno'
 import { CodedError, failed } from '@coracle/base/errors'
 import { delay } from '@coracle/base/signals'
 import type { Cgroups } from '../host.ts'
+import { keepLimits, setLimit } from './kept-limits.ts'
 import { killCgroup } from './kill.ts'
 import { type CgroupLayout, type Hierarchy, mainHierarchy, pathInCgroupFile, readLayout } from './layout.ts'
 import { cgroupParts, makeCgroup, pidsBelow, properParts, readIfThere, removeCgroup } from './tree.ts'
@@ -40,6 +41,8 @@ export function createCgroups(root = '/sys/fs/cgroup'): Cgroups {
       await killCgroup(freezer(), directoryOf(freezer(), path))
     },
     oomKills: (path) => oomKills(memory(), path),
+    keepLimits: (path) => keepLimits(layout(), path),
+    setLimit: (path, limit) => setLimit(layout(), path, limit),
     pathOf,
   }
 }

@@ -103,3 +103,27 @@ test('removeIfEmpty() takes an empty cgroup away and leaves one with cgroups bel
   assert.ok(!existsSync(join(tree.root, 'memory', 'ours')))
   cgroups.removeIfEmpty('/ours')
 })
+
+test('keepLimits() gives limits back, and leaves counters alone', () => {
+  using tree = fakeTree({
+    'cgroup.controllers': 'cpuset cpu memory\n',
+    'a/memory.max': 'max\n',
+    'a/cpu.max': 'max 100000\n',
+    'a/cpuset.cpus': '\n',
+    'a/memory.current': '17\n',
+  })
+  const at = (file: string) => join(tree.root, 'a', file)
+  const cgroups = createCgroups(tree.root)
+  const kept = cgroups.keepLimits('/a')
+  cgroups.setLimit('/a', { file: 'memory.max', value: '4096' })
+  writeFileSync(at('cpu.max'), '100 1000')
+  writeFileSync(at('cpuset.cpus'), '0')
+  writeFileSync(at('memory.current'), '18\n')
+  assert.deepEqual(kept.restore(), [])
+  assert.equal(readFileSync(at('memory.max'), 'utf8'), 'max\n')
+  assert.equal(readFileSync(at('cpu.max'), 'utf8'), 'max 100000\n')
+  assert.equal(readFileSync(at('cpuset.cpus'), 'utf8'), '\n')
+  assert.equal(readFileSync(at('memory.current'), 'utf8'), '18\n')
+  assert.throws(() => cgroups.setLimit('/a', { file: 'cpu.absent', value: '1' }), /write 1 to .*cpu\.absent/)
+  assert.deepEqual(cgroups.keepLimits('/absent').restore(), [])
+})
