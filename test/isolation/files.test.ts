@@ -111,6 +111,23 @@ isolationSuite('files', (bed) => {
     assert.notEqual(await container.sh('cat /proc/sys/net/ipv4/ip_unprivileged_port_start'), '1024')
   })
 
+  test('sysctls of an interface, which the network plugins make', needs(bed.handler, 'netSysctls'), async () => {
+    await using pod = await bed.pod({
+      linux: { sysctls: { 'net.ipv4.conf.eth0.rp_filter': '2', 'net.ipv4.conf.all.log_martians': '1' } },
+    })
+    const container = await pod.run(asleep())
+    assert.equal(
+      await container.sh('cat /proc/sys/net/ipv4/conf/eth0/rp_filter /proc/sys/net/ipv4/conf/all/log_martians'),
+      '2\n1',
+    )
+  })
+
+  test('a sysctl that the kernel does not have, and a value that it does not take', async () => {
+    await failsWith('failed_precondition', bed.pod({ linux: { sysctls: { 'net.ipv4.absent': '1' } } }), /net\.ipv4\.absent/)
+    await failsWith('failed_precondition', bed.pod({ linux: { sysctls: { 'net.ipv4.conf.eth7.rp_filter': '1' } } }), /eth7/)
+    await failsWith('invalid_argument', bed.pod({ linux: { sysctls: { 'net.core.somaxconn': 'many' } } }), /"many"/)
+  })
+
   test('sysctls of IPC', needs(bed.handler, 'ipcSysctls'), async () => {
     await using pod = await bed.pod({ linux: { sysctls: { 'kernel.shm_rmid_forced': '1', 'kernel.msgmax': '4096' } } })
     const container = await pod.run(asleep())

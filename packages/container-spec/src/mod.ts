@@ -34,7 +34,7 @@ export {
 export { type CreatedSpec, createSpec } from './spec.ts'
 export type { HostFacts, PodFacts, SourceFacts, SpecInput } from './spec-input.ts'
 export { parseSignal, resolveStopSignal, stopSignalEnum, stopSignalWarning } from './stop-signal.ts'
-export { checkSysctls, defaultSysctls, type OwnNamespaces } from './sysctls.ts'
+export { checkSysctls, defaultSysctls, type OwnNamespaces, splitSysctls } from './sysctls.ts'
 export { noUserNamespaces, podMappings, type UserMappings } from './user-namespace.ts'
 export { validateContainerConfig } from './validate-container.ts'
 export { validatePodConfig } from './validate-pod.ts'

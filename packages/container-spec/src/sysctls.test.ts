@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { throws } from '../test/throws.ts'
-import { checkSysctls, defaultSysctls } from './sysctls.ts'
+import { checkSysctls, defaultSysctls, splitSysctls } from './sysctls.ts'
 
 const own = { network: true, ipc: true, uts: true }
 
@@ -15,13 +15,14 @@ describe('checkSysctls', () => {
       'fs.mqueue.msg_max': '100',
       'net.ipv4.ip_local_port_range': '1024 65535',
       'net.ipv4.conf.eth0.rp_filter': '1',
+      'net.ipv4.conf.eth0/100.rp_filter': '1',
       'net.ipv4.ip_local_reserved_ports': '',
       'kernel.domainname': 'example.org',
     }
     assert.deepEqual(checkSysctls(sysctls, own), sysctls)
   })
   const names =
-    'kernel.core_pattern kernel.hostname kernel.shmx kernel.semx kernel.sem.x vm.swappiness fs.file-max net/ipv4/ip_forward net net. .net net..x kernel.shm_rmid_forced/../core_pattern net.ipv4.x\n kernel.msgmax= kernel.randomize_va_space user.max_user_namespaces fs.mqueue'
+    'kernel.core_pattern kernel.hostname kernel.shmx kernel.semx kernel.sem.x vm.swappiness fs.file-max net/ipv4/ip_forward net net. .net net..x kernel.shm_rmid_forced/../core_pattern net.ipv4/../x net.ipv4./x net.ipv4.x/ net/x.y net.ipv4.x\n kernel.msgmax= kernel.randomize_va_space user.max_user_namespaces fs.mqueue'
   for (const name of [...names.split(' '), 'kernel.shm_rmid_forced ', ' kernel.sem', ''])
     test(`CVE-2022-0811: ${JSON.stringify(name)} is refused`, () => {
       throws(() => checkSysctls({ [name]: '1' }, own), 'invalid_argument', 'config.linux.sysctls')
@@ -33,6 +34,15 @@ describe('checkSysctls', () => {
   test('defaults are for pods with a network of their own, and pass the check', () => {
     assert.deepEqual(defaultSysctls({ network: false }), {})
     assert.deepEqual(checkSysctls(defaultSysctls(own), own), defaultSysctls(own))
+  })
+  test('those of interfaces come after the others', () => {
+    const atOnce = {
+      'net.ipv4.conf.all.rp_filter': '1',
+      'net.ipv6.neigh.default.gc_thresh1': '1',
+      'net.ipv4.conf.lo.accept_local': '1',
+    }
+    const ofInterfaces = { 'net.ipv4.conf.eth0.rp_filter': '2', 'net.ipv6.neigh.eth0/7.delay_first_probe_time': '3' }
+    assert.deepEqual(splitSysctls({ ...ofInterfaces, ...atOnce }), { atOnce, ofInterfaces })
   })
   test('GHSA-w2j5-3rcx-vx7x: none in the node’s own namespaces', () => {
     throws(() => checkSysctls({ 'net.core.somaxconn': '1' }, { ...own, network: false }), 'invalid_argument', 'network namespace')

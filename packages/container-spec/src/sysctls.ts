@@ -10,7 +10,9 @@ export interface OwnNamespaces {
 }
 
 const field = 'config.linux.sysctls'
-const namePattern = /^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)+$/
+// Words joined by dots. A slash stands for a dot within a word, as kubelet passes on the name of an interface such as eth0.100.
+const namePattern = /^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+(\/[A-Za-z0-9_-]+)*)+$/
+const interfacePattern = /^net\.[a-z0-9]+\.(?:conf|neigh)\.(?!(?:all|default|lo)\.)[^.]+\./
 // Printable ASCII and tab. "+" joined several settings into one argument of a peer's helper.
 const valuePattern = /^[\t\x20-\x2a\x2c-\x7e]{0,4096}$/
 const ipcPattern = /^(kernel\.(sem|shm(all|max|mni|_rmid_forced|_next_id)|msg(max|mnb|mni|_next_id)|sem_next_id)|fs\.mqueue\..+)$/
@@ -27,6 +29,17 @@ export function checkSysctls(sysctls: { readonly [name: string]: string }, own: 
     checked.push([name, value])
   }
   return Object.fromEntries(checked)
+}
+
+/** Those about an interface can be set only when the network plugins have made it; all others are set before they run. */
+export function splitSysctls(checked: Readonly<Record<string, string>>): {
+  readonly atOnce: Readonly<Record<string, string>>
+  readonly ofInterfaces: Readonly<Record<string, string>>
+} {
+  const { true: later = [], false: atOnce = [] } = Object.groupBy(Object.entries(checked), ([name]) =>
+    interfacePattern.test(name) ? 'true' : 'false',
+  )
+  return { atOnce: Object.fromEntries(atOnce), ofInterfaces: Object.fromEntries(later) }
 }
 
 function namespaceOf(name: string, own: OwnNamespaces): readonly ['network' | 'IPC' | 'UTS' | undefined, boolean] {

@@ -115,6 +115,11 @@ export interface NamespacePins {
   /** Unmounts and removes the pins. Absent: succeeds. */
   unpin(directory: string): Promise<void>
   isPinned(directory: string, kind: PinnedNamespace): boolean
+  /**
+   * Writes sysctls inside the network namespace at `netnsPath`, as `PinRequest.sysctls`. Throws `failed_precondition` for one that is not
+   * there, `invalid_argument` for a value that the kernel does not take.
+   */
+  setSysctls(netnsPath: string, sysctls: Readonly<Record<string, string>>): void
   /** A TCP connection made inside the network namespace at `netnsPath`; resolves to a connected, non-blocking socket's fd. */
   dial(netnsPath: string, address: string, port: number, signal: AbortSignal): Promise<number>
 }

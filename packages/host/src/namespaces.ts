@@ -16,7 +16,7 @@ import { holdUserNamespace, writeMappings } from './user-namespace.ts'
 const kinds: readonly PinnedNamespace[] = ['net', 'ipc', 'uts', 'user']
 
 export function createNamespacePins(): NamespacePins {
-  return { pin, unpin, isPinned, dial }
+  return { pin, unpin, isPinned, setSysctls, dial }
 }
 
 function pin(request: PinRequest): void {
@@ -59,6 +59,18 @@ function configure(request: PinRequest): void {
     if (libc.sethostname(name, name.length) !== 0) throw callFailed(`set hostname ${request.hostname}`)
   }
   for (const [key, value] of Object.entries(request.sysctls ?? {})) writeSysctl(key, value)
+}
+
+function setSysctls(netnsPath: string, sysctls: Readonly<Record<string, string>>): void {
+  if (Object.keys(sysctls).length === 0) return
+  const netns = openSync(netnsPath, 'r')
+  try {
+    inNamespaces(['net'], netns, () => {
+      for (const [key, value] of Object.entries(sysctls)) writeSysctl(key, value)
+    })
+  } finally {
+    closeSync(netns)
+  }
 }
 
 function bindNamespace(source: string, file: string): void {

@@ -1,5 +1,6 @@
 // Writes into /proc/sys that cannot be led astray.
 import { closeSync, constants, openSync, statfsSync, writeSync } from 'node:fs'
+import { isErrno } from '@coracle/base/errno'
 import { failed, invalid, precondition } from '@coracle/base/errors'
 import { quote } from '@coracle/base/ids'
 
@@ -18,7 +19,10 @@ export function sysctlPath(key: string, root = '/proc/sys'): string {
   return `${root}/${path}`
 }
 
-/** Writes a sysctl in the namespaces of the calling thread. Only to a file of a real proc file system. */
+/**
+ * Writes a sysctl in the namespaces of the calling thread. Only to a file of a real proc file system. Throws `failed_precondition` when
+ * there is no such setting, `invalid_argument` for a value that the kernel does not take.
+ */
 export function writeSysctl(key: string, value: string, root?: string): void {
   const path = sysctlPath(key, root)
   try {
@@ -30,6 +34,9 @@ export function writeSysctl(key: string, value: string, root?: string): void {
       closeSync(fd)
     }
   } catch (err) {
-    throw failed(`set sysctl ${key} to ${quote(value)}`, err)
+    const title = `set sysctl ${key} to ${quote(value)}`
+    if (isErrno(err, 'ENOENT')) throw precondition(`${title}: this kernel has no such setting there`)
+    if (isErrno(err, 'EINVAL', 'ERANGE')) throw invalid(`${title}: the kernel does not take this value`)
+    throw failed(title, err)
   }
 }

@@ -176,6 +176,7 @@ function fakeNamespaces(world: World): NamespacePins {
       world.pins.delete(directory)
     },
     isPinned: (directory, kind) => world.pins.get(directory)?.includes(kind) ?? false,
+    setSysctls: (netnsPath) => world.call('namespaces.setSysctls', netnsPath),
     async dial(netnsPath, address, port) {
       world.call('namespaces.dial', `${netnsPath} ${address} ${port}`)
       throw new CodedError('unavailable', `connect to ${address} port ${port}`)

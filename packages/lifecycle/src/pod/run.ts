@@ -1,4 +1,5 @@
 import { hostname as osHostname } from 'node:os'
+import { join } from 'node:path'
 import { nowNs } from '@coracle/base/clock'
 import { CodedError, failed } from '@coracle/base/errors'
 import { failpoint } from '@coracle/base/failpoint'
@@ -11,6 +12,7 @@ import {
   defaultSysctls,
   podHostname,
   podMappings,
+  splitSysctls,
   validatePodConfig,
 } from '@coracle/container-spec'
 import type { PodSandboxConfig } from '@coracle/cri-api'
@@ -132,7 +134,7 @@ async function buildPod(services: Services, created: Pod): Promise<Pod> {
   const hostNetwork = isHostNetwork(config)
   const hostname = podHostname(config, osHostname())
   const own = { network: !hostNetwork, ipc: !isHostIpc(config), uts: !hostNetwork }
-  const sysctls = { ...defaultSysctls(own), ...checkSysctls(config.linux?.sysctls ?? {}, own) }
+  const sysctls = splitSysctls({ ...defaultSysctls(own), ...checkSysctls(config.linux?.sysctls ?? {}, own) })
   const userMappings = podMappings(config)
   makePodFiles(services, pod, hostname)
   ensureParent(services, pod)
@@ -140,7 +142,7 @@ async function buildPod(services: Services, created: Pod): Promise<Pod> {
     directory: layout.namespaces,
     kinds: [...(hostNetwork ? [] : (['net', 'uts'] as const)), ...(isHostIpc(config) ? [] : (['ipc'] as const))],
     ...(hostNetwork ? {} : { hostname }),
-    sysctls,
+    sysctls: sysctls.atOnce,
     ...(userMappings === undefined ? {} : { userMappings }),
   })
   await failpoint('pod.local.held')
@@ -149,6 +151,7 @@ async function buildPod(services: Services, created: Pod): Promise<Pod> {
     await failpoint('pod.network.wanted')
     const network = await services.cni.add(attachmentOf(services, pod), services.shutdown)
     pod = { ...pod, network }
+    services.host.namespaces.setSysctls(join(layout.namespaces, 'net'), sysctls.ofInterfaces)
     await failpoint('pod.network.held')
   }
   writeHostsFile(services, pod, hostname)
