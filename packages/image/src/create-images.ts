@@ -44,18 +44,19 @@ export interface ReloadableImages extends Images {
 export async function createImages(options: ImagesOptions, deps: ImagesDeps): Promise<ReloadableImages> {
   const settings = withDefaults(options, availableParallelism())
   const store = openStore(settings, deps)
-  const pool = createUnpackPool({
+  const workers = {
     processes: deps.processes,
     stagingDirectory: store.layout.staging,
     downloadsDirectory: store.layout.downloads,
     cacheDirectory: store.layout.cache,
-    maxWorkers: settings.unpackWorkers,
     idleMs: workerIdleMs,
-  })
+  }
+  const pool = createUnpackPool({ ...workers, maxWorkers: settings.unpackWorkers })
+  const poolOverLayers = createUnpackPool({ ...workers, layerDirectories: store.layerDirectories, maxWorkers: 1 })
   let { registries, pinned, signaturePolicies: policies } = settings
   const { stallTimeoutMs, retryBaseMs } = settings
   const sources = new Registries({ config: () => registries, processes: deps.processes, stallTimeoutMs, retryBaseMs })
-  const puller = new Puller({ store, pool, settings }, sources, () => policies)
+  const puller = new Puller({ store, pool, poolOverLayers, settings }, sources, () => policies)
   const rootfs: RootfsStore = new RootfsStore({
     store,
     host: deps,
@@ -116,7 +117,10 @@ export async function createImages(options: ImagesOptions, deps: ImagesDeps): Pr
     setSignaturePolicies(changed) {
       policies = changed
     },
-    workers: () => pool.load(),
+    workers() {
+      const [a, b] = [pool.load(), poolOverLayers.load()]
+      return { running: a.running + b.running, jobs: a.jobs + b.jobs }
+    },
     candidates,
     async createRootfs(request, signal) {
       await soundness.ensure(request.image, signal)
@@ -144,7 +148,7 @@ export async function createImages(options: ImagesOptions, deps: ImagesDeps): Pr
       if (closing.signal.aborted) return
       closing.abort(new CodedError('unavailable', 'the image store is being closed'))
       await transfers[Symbol.asyncDispose]()
-      await pool.close()
+      await Promise.all([pool.close(), poolOverLayers.close()])
       await Promise.all([store.trash.close(), store.containersTrash.close()])
       session.end()
       store.database[Symbol.dispose]()

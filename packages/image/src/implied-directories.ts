@@ -2,7 +2,7 @@
 // metadata, and overlay shows the topmost. A small layer on top of the image's own repeats what the lower layers say.
 
 import { chmodSync, chownSync, lstatSync, mkdirSync, openSync, type Stats, utimesSync } from 'node:fs'
-import { type DiffId, digestOf } from '@coracle/oci-spec/digest'
+import { digestOf } from '@coracle/oci-spec/digest'
 import { publishLayer } from './layers.ts'
 import { isSound, type LayerKey } from './store/index.ts'
 import { reserveStaging, type Store } from './store/store.ts'
@@ -20,9 +20,9 @@ interface Found {
 const slice = 1000
 
 /** Makes the mending layer if one is needed. Resolves to its key, or to nothing. */
-export async function mendDirectories(store: Store, diffIds: readonly DiffId[]): Promise<readonly LayerKey[]> {
-  const layers = diffIds.map((diffId) => {
-    const layer = store.index.layer(diffId)
+export async function mendDirectories(store: Store, keys: readonly LayerKey[]): Promise<readonly LayerKey[]> {
+  const layers = keys.map((key) => {
+    const layer = store.index.layer(key)
     return {
       directory: Buffer.from(layer === undefined ? '' : store.layerPath(layer)),
       implied: new Set(layer?.impliedDirectories),

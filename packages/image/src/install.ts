@@ -2,17 +2,18 @@
 // not matter: each is checked against its digests.
 import { CodedError } from '@coracle/base/errors'
 import { failpoint } from '@coracle/base/failpoint'
-import { Limiter } from '@coracle/base/limiter'
-import type { DiffId, Digest, ImageId } from '@coracle/oci-spec/digest'
+import type { Digest, ImageId } from '@coracle/oci-spec/digest'
 import type { Descriptor, ImageConfig, Platform } from '@coracle/oci-spec/image'
 import { parseImageConfig } from '@coracle/oci-spec/image-config'
 import { normalisePlatform } from '@coracle/oci-spec/platform'
 import type { LayerProgress } from './images.ts'
 import { mendDirectories } from './implied-directories.ts'
+import { ensureLayers } from './layer-set.ts'
 import type { Layers, LayersDeps } from './layers.ts'
 import type { RegistrySource } from './registry/client.ts'
 import type { ResolvedManifest } from './registry/manifests.ts'
 import type { ImageName } from './store/index.ts'
+import { keyOver, type LayerKey } from './store/layer-key.ts'
 import { leaseLayers } from './store/store.ts'
 
 export interface InstallRequest {
@@ -33,34 +34,14 @@ export async function installImage(
   request: InstallRequest,
   caller: AbortSignal,
 ): Promise<void> {
-  const { id, resolved, rawConfig, source, spooled } = request
+  const { id, resolved, rawConfig } = request
   const { manifest } = resolved
   const config = parseImageConfig(rawConfig)
   checkConfig(config, manifest.layers, request.platform)
-  using _lease = leaseLayers(store, config.diffIds)
-  const progress = progressOf(manifest.layers, request.tell)
-  const perImage = new Limiter(settings.maxDownloadsPerImage, 'download slot of the image')
-  const stop = new AbortController()
-  const signal = AbortSignal.any([caller, stop.signal])
-  // The largest first: a small one is the better last. Equal layers are one.
-  const order = [...new Map(config.diffIds.map((diffId, i) => [diffId, i])).entries()].sort(
-    (a, b) => (manifest.layers[b[1]]?.size ?? 0) - (manifest.layers[a[1]]?.size ?? 0),
-  )
-  const work = order.map(([diffId, i]) => {
-    // As many layers as diffIDs: checked above.
-    const blob = manifest.layers[i] as Descriptor
-    const file = spooled?.get(blob.digest)
-    const from = { source, ...(file === undefined ? {} : { spooled: file }) }
-    return layers.ensure({ diffId, blob, ...from, perImage, onProgress: progress.of(i) }, signal)
-  })
-  try {
-    await Promise.all(work)
-  } catch (err) {
-    stop.abort(err)
-    await Promise.allSettled(work)
-    throw err
-  }
-  const mended = await mendDirectories(store, config.diffIds)
+  const { diffIds } = config
+  using _lease = leaseLayers(store, [...diffIds, ...diffIds.map((_diffId, i) => keyOver(diffIds, i))])
+  const keys = await ensureLayers({ store, settings, layers }, { ...request, diffIds }, caller)
+  const mended = await mendDirectories(store, keys)
   using _mended = leaseLayers(store, mended)
   caller.throwIfAborted()
   const sizeBytes = manifest.config.size + manifest.layers.reduce((sum, layer) => sum + layer.size, 0)
@@ -69,15 +50,14 @@ export async function installImage(
     manifestDigest: resolved.manifestDigest,
     config,
     sizeBytes,
-    layers: [...stackOf(config.diffIds), ...mended],
+    layers: [...stackOf(keys), ...mended],
   }
   await failpoint('image.pull.layers')
   store.index.addImage({ image, rawConfig, rawManifest: resolved.rawManifest }, request.names)
 }
 
 // Overlay takes each directory once. A layer that comes again hides all that it did before: its last place counts.
-const stackOf = (diffIds: readonly DiffId[]): readonly DiffId[] =>
-  diffIds.filter((diffId, i) => diffIds.lastIndexOf(diffId) === i)
+const stackOf = (keys: readonly LayerKey[]): readonly LayerKey[] => keys.filter((key, i) => keys.lastIndexOf(key) === i)
 
 function checkConfig(config: ImageConfig, layers: readonly Descriptor[], wanted: Platform): void {
   if (config.diffIds.length !== layers.length)
@@ -85,21 +65,4 @@ function checkConfig(config: ImageConfig, layers: readonly Descriptor[], wanted:
   if (layers.length === 0) throw new CodedError('invalid_argument', 'image has no layers: nothing in it could run')
   const { os } = normalisePlatform(config.platform)
   if (os !== wanted.os) throw new CodedError('failed_precondition', `image is for ${os}, not for ${wanted.os}`)
-}
-
-function progressOf(layers: readonly Descriptor[], tell: (layers: readonly LayerProgress[]) => void) {
-  const states: LayerProgress[] = layers.map(({ digest, size }) => ({
-    digest,
-    state: 'waiting',
-    downloadedBytes: 0,
-    totalBytes: size,
-  }))
-  tell([...states])
-  return {
-    of: (i: number) => (state: LayerProgress['state'], downloadedBytes: number) => {
-      // As many states as layers.
-      states[i] = { ...(states[i] as LayerProgress), state, downloadedBytes }
-      tell([...states])
-    },
-  }
 }

@@ -2,7 +2,8 @@
 
 import { mkdirSync, renameSync, rmSync } from 'node:fs'
 import { open } from 'node:fs/promises'
-import { codeOf } from '@coracle/base/errors'
+import { dirname } from 'node:path'
+import { CodedError, codeOf } from '@coracle/base/errors'
 import { failpoint } from '@coracle/base/failpoint'
 import { Limiter } from '@coracle/base/limiter'
 import { logger } from '@coracle/base/log'
@@ -17,13 +18,16 @@ import { pruneDownloads } from './store/downloads.ts'
 import { isSound, type LayerKey } from './store/index.ts'
 import { partsOf } from './store/layout.ts'
 import { reserveStaging, type Store } from './store/store.ts'
-import { blobName, recordName, skeletonName, type UnpackedLayer } from './unpack/messages.ts'
+import { isLinkBelow } from './unpack/link-below-error.ts'
+import { blobName, type LayerPlace, recordName, skeletonName, type UnpackedLayer } from './unpack/messages.ts'
 import type { UnpackPool } from './unpack/pool.ts'
 
 const log = logger('image')
 
 export interface LayerRequest {
   readonly diffId: DiffId
+  /** Its hard links lead into the layers below: what it becomes by that, and these, lowest first. Absent: it stands alone. */
+  readonly over?: { readonly key: LayerKey; readonly layers: readonly LayerKey[] }
   readonly blob: Descriptor
   readonly source: RegistrySource
   /** The blob is on disk already: its name below the staging directory. */
@@ -36,6 +40,8 @@ export interface LayerRequest {
 export interface LayersDeps {
   readonly store: Store
   readonly pool: UnpackPool
+  /** Its workers may read finished layers. */
+  readonly poolOverLayers: UnpackPool
   readonly settings: Settings
 }
 
@@ -50,21 +56,22 @@ export class Layers {
     this.#downloads = new Limiter(deps.settings.maxDownloads, 'download slot')
   }
 
-  /** Resolves when the layer is in the store, durably. */
+  /** Resolves when the layer is in the store, durably. Throws `LinkBelowError` when it cannot stand alone, as it should. */
   async ensure(wanted: LayerRequest, signal: AbortSignal): Promise<void> {
     let request = wanted
     for (let tries = 1; ; tries++) {
-      if (isSound(this.#deps.store.index.layer(request.diffId))) return request.onProgress('present', request.blob.size)
+      if (isSound(this.#deps.store.index.layer(keyOf(request)))) return request.onProgress('present', request.blob.size)
       let own = false
       try {
         using _listening = this.#listen(request)
-        await this.#flights.join(request.diffId, signal, (flightSignal) => {
+        await this.#flights.join(keyOf(request), signal, (flightSignal) => {
           own = true
           return this.#make(request, flightSignal)
         })
         return request.onProgress('done', request.blob.size)
       } catch (err) {
         signal.throwIfAborted()
+        if (isLinkBelow(err)) throw err
         const next = own ? withoutFirstEndpoint(request, err) : undefined
         // Somebody else's blob was bad, or a worker was killed: our own try is still due. Bad bytes: another endpoint may have better ones.
         if (tries >= 3 || (own && next === undefined && codeOf(err) !== 'unavailable')) throw err
@@ -75,7 +82,7 @@ export class Layers {
   }
 
   #listen(request: LayerRequest): Disposable {
-    const key = request.diffId
+    const key = keyOf(request)
     const listeners = this.#listeners.get(key) ?? new Set()
     this.#listeners.set(key, listeners.add(request.onProgress))
     return {
@@ -101,11 +108,13 @@ export class Layers {
   }
 
   async #unpack(request: LayerRequest, own: Stage, signal: AbortSignal): Promise<void> {
-    const { store, pool, settings } = this.#deps
+    const { store, settings } = this.#deps
+    const pool = request.over === undefined ? this.#deps.pool : this.#deps.poolOverLayers
+    const key = keyOf(request)
     const staging = reserveStaging(store)
     const { name: directory, path } = staging
     mkdirSync(path, { mode: 0o755 })
-    this.#tell(request.diffId, 'downloading', 0)
+    this.#tell(key, 'downloading', 0)
     let downloaded = 0
     const { size } = request.blob
     own.detail = () => (downloaded < size ? `${downloaded} of ${size} bytes came` : 'all bytes came, being unpacked')
@@ -116,6 +125,7 @@ export class Layers {
         ...(request.spooled === undefined ? {} : { spooled: request.spooled }),
         blob: request.blob,
         diffId: request.diffId,
+        ...(request.over === undefined ? {} : { below: placesOf(store, request.over.layers) }),
         limits: settings.limits,
         download: { connections: settings.connectionsPerLayer, keptAfterMs: settings.keptAfterMs },
         keepBlob: settings.keepBlobs,
@@ -125,7 +135,7 @@ export class Layers {
         signal,
         onProgress: (bytes) => {
           downloaded = bytes
-          this.#tell(request.diffId, bytes < request.blob.size ? 'downloading' : 'unpacking', bytes)
+          this.#tell(key, bytes < request.blob.size ? 'downloading' : 'unpacking', bytes)
         },
         // A failure shows again, and counts, when the whole layer is synced.
         onFiles: () => void store.sync().catch(() => {}),
@@ -139,7 +149,7 @@ export class Layers {
       await stage(['sync', 'layer to disk'], () => store.sync())
       signal.throwIfAborted()
       await failpoint('image.pull.synced')
-      await publishLayer(store, path, { key: request.diffId, blob: request.blob, layer })
+      await publishLayer(store, path, { key, blob: request.blob, layer })
     } catch (err) {
       void handle.settled
         .then(() => pruneDownloads(store.layout.downloads))
@@ -152,6 +162,17 @@ export class Layers {
     }
     staging[Symbol.dispose]()
   }
+}
+
+const keyOf = ({ diffId, over }: LayerRequest): LayerKey => over?.key ?? diffId
+
+function placesOf(store: Store, keys: readonly LayerKey[]): readonly LayerPlace[] {
+  return keys.map((key) => {
+    const layer = store.index.layer(key)
+    if (!isSound(layer)) throw new CodedError('unavailable', `layer ${key} was lost while another was put on it`)
+    const place = store.layerDirectories.indexOf(dirname(store.layerPath(layer)))
+    return { place, name: layer.number.toString(36) }
+  })
 }
 
 export interface FinishedLayer {

@@ -1,16 +1,16 @@
 // The image index: what is in the database, held in memory too. Every change goes to the database first.
 import { CodedError, explain } from '@coracle/base/errors'
 import { logger } from '@coracle/base/log'
-import { type DiffId, type Digest, type ImageId, parseDigest } from '@coracle/oci-spec/digest'
+import { type Digest, type ImageId, parseDigest } from '@coracle/oci-spec/digest'
 import type { ImageConfig } from '@coracle/oci-spec/image'
 import { parseImageConfig } from '@coracle/oci-spec/image-config'
 import type { AdditionalStore } from './additional.ts'
 import type { Database, Row } from './database.ts'
+import type { LayerKey } from './layer-key.ts'
+
+export type { LayerKey } from './layer-key.ts'
 
 const log = logger('image')
-
-/** A layer's key: its diffID, or `dirs-` and a digest for one that only mends directories of the layers below. */
-export type LayerKey = DiffId | `dirs-${string}`
 
 export interface Layer {
   readonly key: LayerKey

@@ -28,6 +28,8 @@ export interface Store {
   readonly retired: Set<number>
   /** Where a layer's content lies, in whichever store. */
   layerPath(layer: Layer): string
+  /** Directories of layers: our own, then those of read-only stores. */
+  readonly layerDirectories: readonly string[]
 }
 
 export function openStore(settings: Settings, deps: ImagesDeps): Store {
@@ -36,7 +38,8 @@ export function openStore(settings: Settings, deps: ImagesDeps): Store {
   const numbers = readdirSync(layout.layers).map((name) => Number.parseInt(name, 36))
   const last = numbers.filter(Number.isSafeInteger).reduce((a, b) => Math.max(a, b), 0)
   const index = new ImageIndex(database, last)
-  index.adopt(readAdditionalStores(settings.additionalStores, layout.cache))
+  const others = readAdditionalStores(settings.additionalStores, layout.cache)
+  index.adopt(others)
   const trash = new Trash(layout.trash, deps)
   return {
     layout,
@@ -49,6 +52,7 @@ export function openStore(settings: Settings, deps: ImagesDeps): Store {
     staging: new Set(),
     retired: new Set(),
     layerPath: (layer) => (layer.origin === undefined ? layout.layer(layer.number) : layerBelow(layer.origin, layer.number)),
+    layerDirectories: [layout.layers, ...others.map(({ root }) => join(root, 'layers'))],
   }
 }
 

@@ -6,7 +6,8 @@ import type { DiffId } from '@coracle/oci-spec/digest'
 import { parseManifest } from '@coracle/oci-spec/manifest'
 import { nameOf, taggedName } from '@coracle/oci-spec/reference'
 import { replayArchive } from '../skeleton/replay.ts'
-import type { ImageName, Layer, StoredImage } from '../store/index.ts'
+import { type ImageName, isSound, type Layer, type StoredImage } from '../store/index.ts'
+import { isOfDiffId } from '../store/layer-key.ts'
 import { blobBelow, skeletonBelow } from '../store/layout.ts'
 import { leaseLayers, type Store } from '../store/store.ts'
 import type { ImageTransfers, ImportSession, StoredParts } from './image-transfers.ts'
@@ -61,7 +62,8 @@ function partsOf(store: Store, image: StoredImage): StoredParts {
   const parsed = parseManifest(manifest, undefined)
   const blobs = parsed.kind === 'manifest' ? parsed.layers : []
   const layers = image.config.diffIds.map((diffId, i) => {
-    const layer = store.index.layer(diffId)
+    const key = image.layers.find((each) => isOfDiffId(each, diffId)) ?? diffId
+    const layer = store.index.layer(key)
     return {
       diffId,
       hasBlob: layer !== undefined && layer.blobDigest === blobs[i]?.digest && existsSync(blobPath(store, layer)),
@@ -88,9 +90,11 @@ async function* readLayer(
   { diffId, form }: { readonly diffId: DiffId; readonly form: 'archive' | 'blob' },
   signal: AbortSignal,
 ): AsyncGenerator<Buffer> {
-  const layer = store.index.layer(diffId)
+  // Over whatever others: its archive is the same.
+  const found = [...store.index.layers()].filter(({ key }) => isOfDiffId(key, diffId))
+  const layer = found.find(isSound) ?? found[0]
   if (layer === undefined) throw notFound(`no layer ${diffId}`)
-  using _lease = leaseLayers(store, [diffId])
+  using _lease = leaseLayers(store, [layer.key])
   const path = form === 'blob' ? blobPath(store, layer) : skeletonPath(store, layer)
   if (!existsSync(path))
     throw new CodedError(

@@ -16,6 +16,7 @@ import { namesOf } from '../names.ts'
 import type { Settings } from '../options.ts'
 import { digestIn } from '../registry/manifests.ts'
 import { damageOf, isSound, type LayerKey } from '../store/index.ts'
+import { isAlone } from '../store/layer-key.ts'
 import { leaseLayers, type Store } from '../store/store.ts'
 import type { ImportSession, NewParts } from './image-transfers.ts'
 
@@ -78,7 +79,7 @@ class Session implements ImportSession {
 
   has(digest: Digest): boolean {
     const { store } = this.#deps
-    const layer = [...store.index.layers()].find((each) => each.blobDigest === digest && isSound(each))
+    const layer = [...store.index.layers()].find((each) => each.blobDigest === digest && isSound(each) && isAlone(each.key))
     if (layer === undefined) return false
     this.#leases.use(leaseLayers(store, [layer.key]))
     return true

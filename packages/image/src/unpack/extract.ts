@@ -25,6 +25,7 @@ import { archiveError, show } from '../tar/errors.ts'
 import type { TarSink } from '../tar/reader.ts'
 import { type Beside, FileFailure } from './beside.ts'
 import { besideFailed, entryFailed } from './entry-failed.ts'
+import { LinkBelowError } from './link-below-error.ts'
 import { makeParents } from './parents.ts'
 import { isWhiteoutNode, markOpaque, whiteoutOf } from './whiteout.ts'
 import { applyXattrs } from './xattrs.ts'
@@ -301,7 +302,7 @@ export class Extractor implements TarSink {
   #hardlink(entry: TarEntry): void {
     if (entry.link.equals(entry.path)) throw archiveError('it is a hard link to itself')
     const target = lstatSync(entry.link, { throwIfNoEntry: false })
-    if (target === undefined) throw archiveError(`its hard link's target ${show(entry.link)} is not in the layer`)
+    if (target === undefined) throw LinkBelowError.of(show(entry.link))
     if (target.isDirectory() || isWhiteoutNode(target))
       throw archiveError(`its hard link's target ${show(entry.link)} cannot be linked to`)
     this.#create(entry.path, () => linkSync(entry.link, entry.path))

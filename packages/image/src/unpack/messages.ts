@@ -5,6 +5,7 @@ import type { Descriptor } from '@coracle/oci-spec/image'
 import type { RegistrySource } from '../registry/client.ts'
 import { RegistryError, type RegistryFailure } from '../registry/errors.ts'
 import type { ExtractLimits } from './extract.ts'
+import { isLinkBelow, LinkBelowError } from './link-below-error.ts'
 
 export interface LayerJob {
   /** Name of the layer's own empty directory below the staging directory. */
@@ -15,12 +16,21 @@ export interface LayerJob {
   readonly blob: Descriptor
   readonly diffId: DiffId
   readonly limits: ExtractLimits
+  /** The layers below, lowest first, when its hard links lead there. */
+  readonly below?: readonly LayerPlace[]
   /** How it is downloaded; absent: over one connection. */
   readonly download?: DownloadSettings
   /** The compressed blob is kept beside the layer. */
   readonly keepBlob?: boolean
   /** How gzip is read: by the fastest way there is, by Node's zlib on this thread, or by its public stream. */
   readonly gunzip: 'fastest' | 'zlib' | 'stream'
+}
+
+/** A layer that is in a store. */
+export interface LayerPlace {
+  /** Which of the directories of layers that the worker was started with. */
+  readonly place: number
+  readonly name: string
 }
 
 export interface DownloadSettings {
@@ -58,6 +68,8 @@ export type Command =
       readonly stagingDirectory: string
       /** Where interrupted downloads are kept. Absent: they are not. */
       readonly downloadsDirectory?: string
+      /** Directories of layers that hard links may lead into. Absent: they may not. */
+      readonly layerDirectories?: readonly string[]
     }
   | { readonly type: 'unpack'; readonly id: number; readonly job: LayerJob }
   | { readonly type: 'cancel'; readonly id: number }
@@ -74,16 +86,18 @@ export interface PlainError {
   readonly code: ErrorCode
   readonly message: string
   readonly failure?: RegistryFailure
+  readonly isLinkBelow?: boolean
 }
 
 export function toPlain(err: unknown): PlainError {
   const registry = registryErrorIn(err)
-  return { code: codeOf(err), message: explain(err), ...(registry === undefined ? {} : { failure: registry.failure }) }
+  const failure = registry === undefined ? {} : { failure: registry.failure }
+  return { code: codeOf(err), message: explain(err), ...failure, ...(isLinkBelow(err) ? { isLinkBelow: true } : {}) }
 }
 
 export function fromPlain(error: PlainError): CodedError {
   if (error.failure !== undefined) return new RegistryError(error.failure, error.message)
-  return new CodedError(error.code, error.message)
+  return error.isLinkBelow ? new LinkBelowError(error.code, error.message) : new CodedError(error.code, error.message)
 }
 
 export function registryErrorIn(err: unknown): RegistryError | undefined {

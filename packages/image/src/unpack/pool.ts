@@ -10,6 +10,8 @@ export interface PoolOptions {
   readonly stagingDirectory: string
   /** Where interrupted downloads are kept. Absent: they are not. */
   readonly downloadsDirectory?: string
+  /** Directories of finished layers, for jobs that name the layers below. */
+  readonly layerDirectories?: readonly string[]
   /** For compiled code of the worker. */
   readonly cacheDirectory: string
   readonly maxWorkers: number
@@ -75,8 +77,13 @@ class UnpackWorker {
       (child) => this.#attach(child),
       (err) => this.#ended(err),
     )
-    const { stagingDirectory, downloadsDirectory } = options
-    this.send({ type: 'start', stagingDirectory, ...(downloadsDirectory === undefined ? {} : { downloadsDirectory }) })
+    const { stagingDirectory, downloadsDirectory, layerDirectories } = options
+    this.send({
+      type: 'start',
+      stagingDirectory,
+      ...(downloadsDirectory === undefined ? {} : { downloadsDirectory }),
+      ...(layerDirectories === undefined ? {} : { layerDirectories }),
+    })
   }
 
   send(command: Command): void {

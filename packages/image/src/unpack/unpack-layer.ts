@@ -7,7 +7,7 @@ import type { GzipReader } from '@coracle/host/isal'
 import { algorithmOf, type Digest } from '@coracle/oci-spec/digest'
 import { RegistryError } from '../registry/errors.ts'
 import type { SkeletonRecorder } from '../skeleton/recorder.ts'
-import { TarReader } from '../tar/reader.ts'
+import { TarReader, type TarSink } from '../tar/reader.ts'
 import type { TreeRecorder } from '../tree/recorder.ts'
 import { createInflater, type Inflater, sniff } from './decompress.ts'
 import type { Extractor } from './extract.ts'
@@ -20,6 +20,8 @@ export interface UnpackRequest {
   readonly extractor: Extractor
   /** Hands all that comes on to the extractor. */
   readonly recorder: TreeRecorder
+  /** Stands before the recorder. */
+  readonly sink?: TarSink
   readonly skeleton: SkeletonRecorder
   /** A file that gets the blob as it is. */
   readonly keptFd?: number
@@ -36,7 +38,7 @@ export interface UnpackRequest {
 /** Throws `data_loss` when blob or content are not what their digests say. */
 export async function unpackLayer(request: UnpackRequest): Promise<UnpackedLayer> {
   const { job, extractor, recorder, skeleton, enter } = request
-  const reader = new TarReader(recorder, skeleton.add)
+  const reader = new TarReader(request.sink ?? recorder, skeleton.add)
   const contentHash = createHash(algorithmOf(job.diffId))
   let contentBytes = 0
   const consume = (chunk: Buffer) => {

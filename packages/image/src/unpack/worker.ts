@@ -16,7 +16,18 @@ import { FileThread } from './beside.ts'
 import { downloadLayer } from './download.ts'
 import { Extractor } from './extract.ts'
 import { Interrupted } from './interrupted.ts'
-import { blobName, type Command, type LayerJob, lineReader, type Reply, recordName, skeletonName, toPlain } from './messages.ts'
+import { LinksBelow } from './links-below.ts'
+import {
+  blobName,
+  type Command,
+  type LayerJob,
+  type LayerPlace,
+  lineReader,
+  type Reply,
+  recordName,
+  skeletonName,
+  toPlain,
+} from './messages.ts'
 import { spooledBlob } from './spooled-blob.ts'
 import { unpackLayer } from './unpack-layer.ts'
 
@@ -29,6 +40,7 @@ const downloaded = new Map<number, number>()
 let fileThread: FileThread | undefined
 let stagingFd = -1
 let downloadsFd = -1
+const layerDirectoryFds: number[] = []
 /** Nothing is unpacked before it has resolved. */
 let confined: Promise<void> = Promise.reject(new Error('not started'))
 confined.catch(() => {})
@@ -37,7 +49,7 @@ type StartCommand = Extract<Command, { type: 'start' }>
 
 const send = (reply: Reply): void => void process.stdout.write(`${JSON.stringify(reply)}\n`)
 
-async function start({ stagingDirectory, downloadsDirectory }: StartCommand): Promise<void> {
+async function start({ stagingDirectory, downloadsDirectory, layerDirectories }: StartCommand): Promise<void> {
   // The first asynchronous call starts the pool's threads.
   await stat(stagingDirectory)
   flushCompileCache()
@@ -45,6 +57,7 @@ async function start({ stagingDirectory, downloadsDirectory }: StartCommand): Pr
   stagingFd = openSync(stagingDirectory, 'r')
   if (availableParallelism() > 1) fileThread = new FileThread()
   if (downloadsDirectory !== undefined) downloadsFd = openSync(downloadsDirectory, 'r')
+  layerDirectoryFds.push(...(layerDirectories ?? []).map((path) => openSync(path, 'r')))
   sys.confine(stagingFd)
   send({ type: 'ready' })
 }
@@ -56,19 +69,22 @@ async function unpack(id: number, job: LayerJob, signal: AbortSignal): Promise<v
   const fd = openSync(job.directory, 'r')
   const client = createRegistryClient(job.source)
   // Enough of it that it may be many files; which layer needs it most is not known.
-  const beside = job.blob.size >= worthAThreadBytes ? fileThread?.take(fd) : undefined
+  const beside = job.blob.size >= worthAThreadBytes && job.below === undefined ? fileThread?.take(fd) : undefined
   const extractor = new Extractor(sys, job.limits, { freeBytes, onManyFiles: () => send({ type: 'files', id }), beside })
   const recorder = new TreeRecorder(extractor, openSync(recordName(job.directory), 'wx', 0o600))
   const skeleton = new SkeletonRecorder(openSync(skeletonName(job.directory), 'wx', 0o600))
   const keptFd = job.keepBlob ? openSync(blobName(job.directory), 'wx', 0o600) : undefined
   const spooledFd = job.spooled === undefined ? undefined : openSync(job.spooled, constants.O_RDONLY | constants.O_NOFOLLOW)
   const interrupted = job.spooled === undefined ? interruptedOf(job) : undefined
+  const below: number[] = []
   try {
+    for (const layer of job.below ?? []) below.unshift(openLayer(layer))
     const layer = await unpackLayer({
       job,
       extractor,
       recorder,
       skeleton,
+      ...(below.length === 0 ? {} : { sink: new LinksBelow({ sys, own: fd, below, sink: recorder }) }),
       ...(keptFd === undefined ? {} : { keptFd }),
       content: spooledFd === undefined ? downloadLayer({ job, client, interrupted, signal }) : spooledBlob(spooledFd),
       createGzipReader,
@@ -87,9 +103,15 @@ async function unpack(id: number, job: LayerJob, signal: AbortSignal): Promise<v
     closeSync(fd)
     recorder.abandon()
     skeleton.abandon()
-    for (const other of [keptFd, spooledFd]) if (other !== undefined) closeSync(other)
+    for (const other of [keptFd, spooledFd, ...below]) if (other !== undefined) closeSync(other)
     downloaded.delete(id)
   }
+}
+
+function openLayer({ place, name }: LayerPlace): number {
+  // As many as the daemon speaks of.
+  sys.enter(layerDirectoryFds[place] as number)
+  return openSync(name, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW)
 }
 
 function interruptedOf({ blob, diffId, download }: LayerJob): Interrupted | undefined {
