@@ -73,7 +73,7 @@ function indexOf(document: JsonObject, mediaType: string): Index {
 function manifestOf(document: JsonObject, mediaType: string): Manifest {
   const artifactType = optionalString('manifest.artifactType', document['artifactType'])
   const config = descriptorOf('manifest.config', document['config'])
-  if (artifactType !== undefined || !isImageConfig(config.mediaType))
+  if (!isImageConfig(config.mediaType))
     throw new CodedError(
       'unimplemented',
       `not a runnable image: an artifact of type ${quote(artifactType ?? config.mediaType)} with no image config`,

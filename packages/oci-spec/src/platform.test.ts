@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { digestOf } from './digest.ts'
 import type { Platform } from './image.ts'
-import { formatPlatform, hostPlatform, normalisePlatform, parsePlatform, selectPlatform } from './platform.ts'
+import { choosePlatform, formatPlatform, hostPlatform, normalisePlatform, parsePlatform, selectPlatform } from './platform.ts'
 
 const offer = (...texts: (string | undefined)[]) =>
   texts.map((text, i) => ({
@@ -41,6 +41,17 @@ describe('platforms', () => {
       ),
       first,
     )
+  })
+  test('M-04 the only image of an index is meant also where it does not say for what, whatever attests it', () => {
+    const [image, attestation, other] = offer(undefined, 'unknown/unknown', undefined)
+    assert.ok(image && attestation && other)
+    assert.equal(choosePlatform([attestation, image], rough('linux/amd64')), image)
+    const bare = { ...other, annotations: { 'vnd.docker.reference.type': 'attestation-manifest' } }
+    assert.equal(choosePlatform([bare, image], rough('linux/amd64')), image)
+    assert.equal(choosePlatform([image, other], rough('linux/amd64')), undefined)
+    const [fits] = offer('linux/amd64')
+    assert.ok(fits)
+    assert.equal(choosePlatform([image, fits], rough('linux/amd64')), fits)
   })
   test('M-04 attestations never fit', () => assert.equal(choose('linux/amd64', 'unknown/unknown'), undefined))
   test('names', () => {

@@ -77,3 +77,14 @@ export function selectPlatform(manifests: readonly Descriptor[], wanted: Platfor
   }
   return best
 }
+
+/**
+ * What an index has for `wanted`: the best match, else its only entry that does not say for which platform it is (its config tells).
+ * Attestations beside it do not count.
+ */
+export function choosePlatform(manifests: readonly Descriptor[], wanted: Platform): Descriptor | undefined {
+  const unnamed = manifests.filter(
+    ({ platform, annotations }) => platform === undefined && annotations?.['vnd.docker.reference.type'] === undefined,
+  )
+  return selectPlatform(manifests, wanted) ?? (unnamed.length === 1 ? unnamed[0] : undefined)
+}

@@ -4,7 +4,7 @@ import { CodedError, failed } from '@coracle/base/errors'
 import { Limiter } from '@coracle/base/limiter'
 import { algorithmOf, type Digest } from '@coracle/oci-spec/digest'
 import type { Descriptor, Platform } from '@coracle/oci-spec/image'
-import { formatPlatform, hostPlatform, selectPlatform } from '@coracle/oci-spec/platform'
+import { choosePlatform, formatPlatform, hostPlatform } from '@coracle/oci-spec/platform'
 import { parseDocument } from './document.ts'
 import type { ImageDestination, ImageSource, RawDocument } from './image-transfer.ts'
 
@@ -49,8 +49,7 @@ export async function forPlatform(
     if (document.kind === 'manifest') return found
     if (depth === 2) throw new CodedError('invalid_argument', 'index is nested deeper than 2 levels')
     const { manifests } = document
-    const only = manifests.length === 1 && manifests[0]?.platform === undefined ? manifests[0] : undefined
-    const chosen = selectPlatform(manifests, platform) ?? only
+    const chosen = choosePlatform(manifests, platform)
     if (chosen === undefined) {
       const offered = manifests.map((entry) => (entry.platform ? formatPlatform(entry.platform) : 'unnamed'))
       throw new CodedError(

@@ -7,6 +7,7 @@ import type { Exchange } from './client.ts'
 import { type Endpoint, isInsecure, type RegistriesConfig } from './endpoints.ts'
 import { errorText, failureOf, RegistryError } from './errors.ts'
 import { type HttpClient, type HttpResponse, readBody } from './http.ts'
+import { retryAfterIn } from './retry.ts'
 import type { Secrets } from './secrets.ts'
 
 export interface AuthDeps {
@@ -121,7 +122,11 @@ async function exchange(
     const failure = status === 400 ? 'unauthorized' : failureOf(status)
     const detail = deps.secrets.redact(errorText(body))
     const text = `token service ${realm.host} answers ${status}${detail === '' ? '' : `: ${detail}`}`
-    throw new RegistryError(failure, text + lackOf(request.endpoint, status), { status, host: realm.host })
+    throw new RegistryError(failure, text + lackOf(request.endpoint, status), {
+      status,
+      host: realm.host,
+      ...retryAfterIn(response),
+    })
   }
   return tokenOf(deps, realm, body)
 }

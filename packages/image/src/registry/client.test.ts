@@ -9,6 +9,7 @@ import type { Endpoint } from './endpoints.ts'
 import { RegistryError, type RegistryFailure } from './errors.ts'
 import { readBody } from './http.ts'
 import { retryAfterMs } from './retry.ts'
+import { TokenCache } from './token-cache.ts'
 
 const stallMs = 300
 
@@ -226,6 +227,55 @@ describe('registry client', () => {
     assert.equal(retryAfterMs('soon'), undefined)
     const inTen = retryAfterMs(new Date(Date.now() + 10_000).toUTCString()) ?? 0
     assert.ok(inTen > 8000 && inTen <= 10_000)
+  })
+
+  test('R-07 R-08 a token service that is busy or fails is asked again', async () => {
+    let times = 0
+    registry.fault((request, response) => {
+      if (request.url?.startsWith('/token')) {
+        const status = [429, 503][times++] ?? 200
+        response.writeHead(status, { 'retry-after': '0' }).end('{"token":"t0ken","details":"too busy"}')
+      } else if (request.headers.authorization === 'Bearer t0ken') response.end('yes')
+      else response.writeHead(401, { 'www-authenticate': `Bearer realm="${registry.url}/token"` }).end()
+      return true
+    })
+    assert.equal(await text(connect()), 'yes')
+    times = 0
+    registry.fault((request, response) => {
+      if (!request.url?.startsWith('/token')) return false
+      times++
+      response.writeHead(503).end('{"details":"too busy"}')
+      return true
+    })
+    await fails(text(connect()), 'unavailable', /token service 127\.0\.0\.1:\d+ answers 503: too busy$/)
+    assert.equal(times, 3)
+  })
+
+  test('a token that is still good is handed on to the workers', async () => {
+    registry.fault((request, response) => {
+      if (request.url?.startsWith('/token')) response.end('{"token":"t0ken","expires_in":300}')
+      else if (request.headers.authorization === 'Bearer t0ken') response.end('yes')
+      else response.writeHead(401, { 'www-authenticate': `Bearer realm="${registry.url}/token"` }).end()
+      return true
+    })
+    const tokens = new TokenCache()
+    const again = () => {
+      const source = {
+        endpoints: [endpointOf(registry.host)],
+        repository: 'r',
+        registries: {},
+        stallTimeoutMs: stallMs,
+        retryBaseMs: 5,
+      }
+      const client = createRegistryClient(source, { tokens })
+      clients.push(client)
+      return client
+    }
+    await text(again())
+    const second = again()
+    await text(second)
+    assert.deepEqual(Object.values(second.handOn().authorizations ?? {}), ['Bearer t0ken'])
+    assert.equal(registry.requests.filter(({ url }) => url.startsWith('/token')).length, 1)
   })
 
   test('R-08 server errors are tried again, a few times', async () => {

@@ -9,7 +9,7 @@ import { type Endpoint, keyOfEndpoint, type RegistriesConfig } from './endpoints
 import { allFailed, errorText, failureOf, RegistryError } from './errors.ts'
 import { type HttpResponse, readBody } from './http.ts'
 import type { ProxySettings } from './proxy.ts'
-import { jittered, pauseMs, retryAfterMs, triesFor } from './retry.ts'
+import { jittered, pauseMs, retryAfterIn, triesFor } from './retry.ts'
 import type { Secrets } from './secrets.ts'
 import type { TlsByHost } from './tls.ts'
 import type { TokenCache } from './token-cache.ts'
@@ -123,20 +123,22 @@ interface Persistence {
 async function persistent({ access, source, endpoint }: Persistence, request: RegistryRequest): Promise<HttpResponse> {
   const startedAt = monotonicMs()
   for (let tries = 1; ; tries++) {
-    let pause = jittered(pauseMs(source.retryBaseMs, tries))
+    let failure: RegistryError
     try {
       const response = await access.ask(endpoint, request)
       const status = response.statusCode ?? 0
       if (status === 200 || status === 206) return response
-      const failure = await refusal({ access, source, endpoint }, response)
-      if (tries >= triesFor(status)) throw failure
-      pause = retryAfterMs(response.headers['retry-after']) ?? jittered(pauseMs(source.retryBaseMs, tries, status))
-      if (monotonicMs() - startedAt + pause > maxWaitMs) throw failure
-      noteFailedPart(['registry', `${endpoint.host} ${request.path}`], failure)
+      failure = await refusal({ access, source, endpoint }, response)
     } catch (err) {
-      // A connection kept alive may die just when it is used again.
-      if (!isReset(err) || tries >= triesFor(500)) throw err
+      // Also of the token service, which is as busy as its registry.
+      if (!(err instanceof RegistryError)) throw err
+      failure = err
     }
+    const { status } = failure
+    if (tries >= (status === undefined && isReset(failure) ? triesFor(500) : triesFor(status ?? 0))) throw failure
+    const pause = failure.retryAfterMs ?? jittered(pauseMs(source.retryBaseMs, tries, status))
+    if (monotonicMs() - startedAt + pause > maxWaitMs) throw failure
+    noteFailedPart(['registry', `${endpoint.host} ${request.path}`], failure)
     await delay(pause, request.signal)
   }
 }
@@ -147,7 +149,7 @@ async function refusal({ access, source, endpoint }: Persistence, response: Http
   const body = await readBody(response, limits).catch(() => Buffer.alloc(0))
   const detail = access.secrets.redact(errorText(body))
   const text = `${endpoint.host} answers ${status}${detail === '' ? '' : `: ${detail}`}${lackOf(endpoint, status)}`
-  return new RegistryError(failureOf(status), text, { status, host: endpoint.host })
+  return new RegistryError(failureOf(status), text, { status, host: endpoint.host, ...retryAfterIn(response) })
 }
 
 /** The endpoints in the order in which they are asked: it changes with what is learned of them. */
@@ -191,11 +193,9 @@ export const isByTag = (path: string): boolean => path.startsWith('manifests/') 
 export const mayServe = ({ serves = 'both' }: Endpoint, path: string): boolean =>
   serves === 'both' || (serves === 'tags') === isByTag(path)
 
-// A failed write on a reused connection, or its end before any answer.
-const isReset = (err: unknown): boolean =>
-  err instanceof RegistryError &&
-  err.failure === 'unavailable' &&
-  /ECONNRESET|EPIPE|hang up|ERR_HTTP2|ERR_STREAM_PREMATURE/.test(err.message)
+// A failed write on a connection kept alive that died just when it was used again, or its end before any answer.
+const isReset = (err: RegistryError): boolean =>
+  err.failure === 'unavailable' && /ECONNRESET|EPIPE|hang up|ERR_HTTP2|ERR_STREAM_PREMATURE/.test(err.message)
 
 // The operator allows plain HTTP there: it counts only when nothing that speaks TLS answers.
 const isTlsTrouble = (err: RegistryError | undefined): boolean =>

@@ -32,9 +32,14 @@ export class EndpointAccess {
 
   /** Whatever its status. A challenge is answered once: a registry that asks again does not want us. */
   async ask(endpoint: Endpoint, request: RegistryRequest): Promise<HttpResponse> {
-    const response = await this.#send(endpoint, request, this.#authorizationOf(endpoint))
+    const known = this.#authorizationOf(endpoint)
+    const response = await this.#send(endpoint, request, known)
     // Somebody else's challenge, after a redirect, is none of ours: what we have is for this registry.
-    if (response.statusCode !== 401 || response.origin !== new URL(endpoint.baseUrl).origin) return response
+    if (response.statusCode !== 401 || response.origin !== new URL(endpoint.baseUrl).origin) {
+      // Of an earlier pull: the workers need it too.
+      if (known !== undefined) this.#authorizations.set(keyOfEndpoint(endpoint), known)
+      return response
+    }
     const identity = this.#identityOf(endpoint)
     this.#authorizations.delete(keyOfEndpoint(endpoint))
     this.#parts.tokens?.forget(identity)

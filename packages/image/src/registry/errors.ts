@@ -36,15 +36,18 @@ export class RegistryError extends CodedError {
   readonly status: number | undefined
   /** `host[:port]` that failed, where it is one. */
   readonly host: string | undefined
+  /** What the server asks to wait for. */
+  readonly retryAfterMs: number | undefined
   constructor(
     failure: RegistryFailure,
     message: string,
-    options: ErrorOptions & { readonly status?: number; readonly host?: string } = {},
+    options: ErrorOptions & { readonly status?: number; readonly host?: string; readonly retryAfterMs?: number } = {},
   ) {
     super(codes[failure], message, options.cause === undefined ? undefined : { cause: options.cause })
     this.failure = failure
     this.status = options.status
     this.host = options.host
+    this.retryAfterMs = options.retryAfterMs
   }
 }
 
@@ -99,12 +102,16 @@ export function failureOf(status: number): RegistryFailure {
   return status >= 500 ? 'unavailable' : 'protocol'
 }
 
-/** The words of a refusal: {"errors":[{"code":"DENIED","message":"…"}]} as the distribution specification has it, else the text itself. */
+/**
+ * The words of a refusal: {"errors":[{"code":"DENIED","message":"…"}]} as the distribution specification has it, {"details":"…"} of
+ * token services, else the text itself.
+ */
 export function errorText(body: Buffer): string {
   const text = body.toString('utf8').trim()
   try {
-    const errors = (JSON.parse(text) as { errors?: { code?: unknown; message?: unknown }[] }).errors
+    const { errors, details } = JSON.parse(text) as { errors?: { code?: unknown; message?: unknown }[]; details?: unknown }
     if (Array.isArray(errors)) return errors.map((error) => `${error?.code ?? ''} ${error?.message ?? ''}`.trim()).join(', ')
+    if (typeof details === 'string') return details
   } catch {
     // No JSON: shown as it is.
   }

@@ -140,6 +140,29 @@ describe('resolveManifest()', () => {
     )
   })
 
+  test('R-24 a mirror that answers with something else is passed over', async () => {
+    await using mirror = await startFaultRegistry()
+    const endpoints = [mirror, registry].map(({ url, host }) => ({ baseUrl: `${url}/v2`, host, insecure: true, isOrigin: false }))
+    client.close()
+    client = createRegistryClient({ endpoints, repository: 'r', registries: {}, stallTimeoutMs: 1000, retryBaseMs: 5 })
+    for (const nonsense of ['', '{}', '{"error":"not cached"}', '[]', 'null']) {
+      const remove = mirror.fault((_request, response) => {
+        response.writeHead(200, { 'content-type': 'application/json' }).end(nonsense)
+        return true
+      })
+      assert.equal((await resolve()).topDigest, digest, nonsense)
+      remove()
+    }
+    registry.fault((_request, response) => {
+      response.writeHead(200, { 'content-type': 'application/json' }).end('{}')
+      return true
+    })
+    await refuses(
+      resolve(),
+      /404.*; 127\.0\.0\.1:\d+ answers with something else than a manifest: manifest\.schemaVersion must be 2/,
+    )
+  })
+
   test('an endless manifest', async () => {
     registry.fault((_request, response) => {
       response.writeHead(200)

@@ -1,13 +1,13 @@
 // From a reference to one platform's manifest: everything is fetched once and pinned by the digest of its bytes.
 
 import { createHash } from 'node:crypto'
-import { CodedError } from '@coracle/base/errors'
+import { CodedError, codeOf, explain } from '@coracle/base/errors'
 import { quote } from '@coracle/base/ids'
 import { algorithmOf, type Digest, digestOf } from '@coracle/oci-spec/digest'
 import type { Descriptor, Index, Manifest, Platform } from '@coracle/oci-spec/image'
 import { maxManifestBytes, parseManifest } from '@coracle/oci-spec/manifest'
 import { acceptedManifests } from '@coracle/oci-spec/media-type'
-import { formatPlatform, selectPlatform } from '@coracle/oci-spec/platform'
+import { choosePlatform, formatPlatform } from '@coracle/oci-spec/platform'
 import type { Reference } from '@coracle/oci-spec/reference'
 import type { Answer, RegistryClient } from './client.ts'
 import { RegistryError } from './errors.ts'
@@ -49,11 +49,8 @@ export async function resolveManifest(
 }
 
 function choose(index: Index, platform: Platform): Descriptor {
-  const chosen = selectPlatform(index.manifests, platform)
+  const chosen = choosePlatform(index.manifests, platform)
   if (chosen !== undefined) return chosen
-  const [only] = index.manifests
-  // An index of one that does not say for which platform: its config will tell.
-  if (index.manifests.length === 1 && only !== undefined && only.platform === undefined) return only
   const offered = [...new Set(index.manifests.map((entry) => (entry.platform ? formatPlatform(entry.platform) : 'unnamed')))]
   throw new CodedError(
     'not_found',
@@ -83,9 +80,23 @@ function fetchManifest(client: RegistryClient, wanted: Wanted, { signal, stallMs
         'protocol',
         `${endpoint.host} answers with a page, not a manifest: ${client.secrets.redact(bytes.toString('utf8', 0, 128))}`,
       )
-    return { digest, document: parseManifest(bytes, response.headers['content-type'] ?? wanted.descriptor?.mediaType), bytes }
+    const type = response.headers['content-type'] ?? wanted.descriptor?.mediaType
+    const parse = wanted.digest === undefined ? believed(endpoint.host) : parseManifest
+    return { digest, document: parse(bytes, type), bytes }
   })
 }
+
+/** What a tag stands for is the host's word alone: where that is no manifest, another host may know better. */
+const believed =
+  (host: string): typeof parseManifest =>
+  (bytes, type) => {
+    try {
+      return parseManifest(bytes, type)
+    } catch (err) {
+      if (codeOf(err) !== 'invalid_argument') throw err
+      throw new RegistryError('protocol', `${host} answers with something else than a manifest: ${explain(err)}`)
+    }
+  }
 
 function checkedDigest(wanted: Wanted, { response, endpoint: { host } }: Answer, bytes: Buffer): Digest {
   const corrupt = (why: string) => new RegistryError('corrupt', `${host} ${why}`)

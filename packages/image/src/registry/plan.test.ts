@@ -67,6 +67,13 @@ describe('the plan of a pull', () => {
     )
   })
 
+  test('a host whose certificates are broken is refused; the others are not', async () => {
+    write('certs/r.io/node.key', 'K')
+    await assert.rejects(plan('r.io/x'), /node\.key has no certificate/)
+    assert.deepEqual(await urls('q.io/x'), ['https://q.io/v2/x'])
+    await assert.rejects(plan('q.io/x', { mirrors: { 'q.io': ['r.io'] } }), /node\.key has no certificate/)
+  })
+
   test('blocked, by either file', async () => {
     await assert.rejects(
       plan('r.io/x', { blocked: ['r.io'], from: { 'registries.r.io.blocked': '/c.toml:9' } }),

@@ -1,5 +1,5 @@
 // From a reference to the endpoints to ask, with everything that each needs, and the reason of each: docs/decisions/0500.
-import { invalid } from '@coracle/base/errors'
+import { invalid, precondition } from '@coracle/base/errors'
 import { quote } from '@coracle/base/ids'
 import { nameOf, type Reference } from '@coracle/oci-spec/reference'
 import { type CredentialSources, findCredentials } from './credentials.ts'
@@ -60,6 +60,7 @@ export async function planPull(deps: PlanDeps, reference: Reference, signal: Abo
   remarks.push(...conf.warnings)
   refuseBlocked(config, reference)
   const choices = choose(deps, { reference, conf, certificates, remarks })
+  refuseBroken(choices, certificates)
   const speaksTls = choices.some(({ place }) => !place.endpoint.insecure)
   const sources: CredentialSources = {
     files: deps.files.authFiles().flatMap((loaded) => told(loaded, remarks) ?? []),
@@ -88,6 +89,12 @@ function refuseBlocked({ blocked = [], from }: RegistriesConfig, { registry }: R
   if (!blocked.includes(registry)) return
   const where = from?.[`registries.${registry}.blocked`]
   throw invalid(`registry ${quote(registry)} is blocked by the configuration${where === undefined ? '' : ` (${where})`}`)
+}
+
+function refuseBroken(choices: readonly Choice[], certificates: readonly HostCertificates[]): void {
+  const hosts = new Set(choices.map(({ place }) => place.endpoint.host))
+  const broken = certificates.find(({ host, problem }) => problem !== undefined && hosts.has(host))
+  if (broken?.problem !== undefined) throw precondition(broken.problem)
 }
 
 interface Known {

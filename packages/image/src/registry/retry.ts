@@ -1,4 +1,5 @@
 // How often and after which pause a registry is asked again.
+import type { HttpResponse } from './http.ts'
 
 const maxRetryAfterMs = 60_000
 const maxTries = 5
@@ -14,6 +15,12 @@ export const pauseMs = (baseMs: number, tries: number, status?: number): number 
 
 /** Half to all of it: nodes that were refused together do not come back together. */
 export const jittered = (ms: number): number => ms * (0.5 + Math.random() / 2)
+
+/** What an answer asks for, as RegistryError takes it. */
+export function retryAfterIn({ headers }: Pick<HttpResponse, 'headers'>): { readonly retryAfterMs?: number } {
+  const ms = retryAfterMs(headers['retry-after'])
+  return ms === undefined ? {} : { retryAfterMs: ms }
+}
 
 /** Retry-After as seconds or an HTTP date, at most a minute; undefined when absent or absurd. */
 export function retryAfterMs(header: string | undefined): number | undefined {

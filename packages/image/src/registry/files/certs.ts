@@ -10,25 +10,21 @@ export interface HostCertificates {
   readonly host: string
   readonly tls: TlsSettings
   readonly files: readonly string[]
+  /** Why nothing of this host can be used: that is no trouble of the others. */
+  readonly problem?: string
 }
 
-/** Everything below one such directory. Throws `invalid_argument` for a certificate without its key. */
-export function readCertificates(directory: string): readonly HostCertificates[] {
-  return listFiles(directory).flatMap((path) => {
-    // containerd's tree has the same files, where no hosts.toml says more.
-    if (basename(path) === '_default' || readText(join(path, 'hosts.toml')) !== undefined) return []
-    const files = listFiles(path)
-    const tls = tlsOf(files)
-    const host = basename(path).replace(/_(\d+)_$/, ':$1')
-    return tls === undefined ? [] : [{ host, tls, files: files.filter((file) => /\.(crt|cert|key)$/.test(file)) }]
-  })
-}
+export const hostOfDirectory = (path: string): string => basename(path).replace(/_(\d+)_$/, ':$1')
 
-/** The paths whose change means reading again. */
-export const certificatePaths = (directory: string): readonly string[] => [
-  directory,
-  ...listFiles(directory).flatMap((path) => [path, ...listFiles(path)]),
-]
+/** Those in the directory of one host; undefined: none. Throws `invalid_argument` for a certificate without its key. */
+export function readCertificates(path: string): HostCertificates | undefined {
+  // containerd's tree has the same files, where no hosts.toml says more.
+  if (basename(path) === '_default' || readText(join(path, 'hosts.toml')) !== undefined) return undefined
+  const files = listFiles(path)
+  const tls = tlsOf(files)
+  if (tls === undefined) return undefined
+  return { host: hostOfDirectory(path), tls, files: files.filter((file) => /\.(crt|cert|key)$/.test(file)) }
+}
 
 function tlsOf(files: readonly string[]): TlsSettings | undefined {
   const authorities = files.filter((file) => file.endsWith('.crt')).map((file) => readText(file) ?? '')
@@ -42,13 +38,14 @@ function tlsOf(files: readonly string[]): TlsSettings | undefined {
   return { authorities, ...readPair(certificateFile, keyFile) }
 }
 
-/** Certificate and key as TlsSettings has them. */
+/** Certificate and key as TlsSettings has them; a file that has both needs no other, as containerd's lists of such files have it. */
 export function readPair(
   certificateFile: string | undefined,
   keyFile: string | undefined,
 ): Pick<TlsSettings, 'certificate' | 'key'> {
   if (certificateFile === undefined || keyFile === undefined) return {}
-  return { certificate: required(certificateFile), key: required(keyFile) }
+  const certificate = required(certificateFile)
+  return { certificate, key: certificate.includes('PRIVATE KEY-----') ? certificate : required(keyFile) }
 }
 
 /** Throws `invalid_argument` for an absent file. */

@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, describe, test } from 'node:test'
+import { readPair } from './certs.ts'
 import { RegistryFiles } from './registry-files.ts'
 
 describe('registry files', () => {
@@ -87,6 +88,28 @@ describe('registry files', () => {
     rmSync(at('certs/r.io:5000/node.cert'))
     assert.match(files.certificates().problem ?? '', /node\.key has no certificate: expected .*node\.cert/)
     assert.equal(files.certificates().value.length, 2)
+  })
+
+  test('certificates that never were right are the trouble of their host alone', () => {
+    write('certs/r.io/node.cert', 'C')
+    write('certs/q.io/ca.crt', 'Q')
+    const [q, r] = files.certificates().value
+    assert.deepEqual([q?.host, q?.problem, q?.tls.authorities?.length], ['q.io', undefined, 1])
+    assert.equal(r?.host, 'r.io')
+    assert.match(r?.problem ?? '', /registry configuration: .*node\.cert has no key: expected .*node\.key/)
+    assert.match(files.check().join(), /node\.cert has no key/)
+    write('certs/r.io/node.key', 'K')
+    assert.equal(files.certificates().value[1]?.problem, undefined)
+    assert.deepEqual(files.check(), [])
+  })
+
+  test('a file with certificate and key needs no other', () => {
+    const both =
+      '-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n-----BEGIN PRIVATE KEY-----\ny\n-----END PRIVATE KEY-----'
+    write('one.pem', both)
+    write('two.pem', both)
+    const pair = readPair(at('one.pem'), at('two.pem'))
+    assert.equal(pair.key, pair.certificate)
   })
 
   test('auth files: broken ones do not show what is in them', () => {

@@ -1,7 +1,8 @@
 // All files that say something about registries, in one place: read when first asked for, and again when they changed.
 import { join } from 'node:path'
+import { explain } from '@coracle/base/errors'
 import { type AuthFile, parseAuthFile } from './auth-file.ts'
-import { certificatePaths, type HostCertificates, readCertificates } from './certs.ts'
+import { type HostCertificates, hostOfDirectory, readCertificates } from './certs.ts'
 import { type HostsToml, hostDirectories, parseHostsToml } from './hosts-toml.ts'
 import { LastGood, type Loaded, listFiles, readText } from './last-good.ts'
 import { emptyRegistriesConf, parseRegistriesConf, type RegistriesConf } from './registries-conf.ts'
@@ -34,7 +35,7 @@ export class RegistryFiles {
   readonly #paths: () => RegistryFilePaths
   readonly #conf = new LastGood<RegistriesConf>()
   readonly #hosts = new LastGood<HostsToml | undefined>()
-  readonly #certificates = new LastGood<readonly HostCertificates[]>()
+  readonly #certificates = new LastGood<HostCertificates | undefined>()
   readonly #auth = new LastGood<AuthFile | undefined>()
 
   constructor(paths: () => RegistryFilePaths) {
@@ -71,11 +72,25 @@ export class RegistryFiles {
     })
   }
 
-  /** Of all hosts. */
+  /** Of all hosts. Does not throw for files that never were right: the host's entry tells. */
   certificates(): Loaded<readonly HostCertificates[]> {
     const { certificateDirectories = [], hostsDirectories = [] } = this.#paths()
-    const trees = [...certificateDirectories, ...hostsDirectories]
-    return this.#certificates.get('certificates', trees.flatMap(certificatePaths), () => trees.flatMap(readCertificates))
+    const loaded = [...certificateDirectories, ...hostsDirectories]
+      .flatMap((tree) => listFiles(tree))
+      .map((path) => this.#ofHost(path))
+    const problems = loaded.flatMap(({ problem }) => problem ?? [])
+    return {
+      value: loaded.flatMap(({ value }) => value ?? []),
+      problem: problems.length === 0 ? undefined : problems.join('; '),
+    }
+  }
+
+  #ofHost(path: string): Loaded<HostCertificates | undefined> {
+    try {
+      return this.#certificates.get(path, [path, ...listFiles(path)], () => readCertificates(path))
+    } catch (err) {
+      return { value: { host: hostOfDirectory(path), tls: {}, files: [], problem: explain(err) }, problem: undefined }
+    }
   }
 
   authFiles(): readonly Loaded<AuthFile | undefined>[] {
@@ -92,7 +107,7 @@ export class RegistryFiles {
     const problems: string[] = []
     for (const read of [
       () => this.registriesConf(),
-      () => this.certificates(),
+      () => this.#checkCertificates(),
       () => this.#checkHosts(),
       () => this.authFiles(),
     ]) {
@@ -104,6 +119,11 @@ export class RegistryFiles {
       }
     }
     return problems
+  }
+
+  #checkCertificates(): Loaded<unknown>[] {
+    const { value, problem } = this.certificates()
+    return [{ value, problem }, ...value.map((host) => ({ value: host, problem: host.problem }))]
   }
 
   #checkHosts(): Loaded<unknown>[] {
