@@ -196,6 +196,12 @@ export const libc = {
     status: Int32Array,
     options: number,
   ) => number,
+  waitid: lazily('int waitid(int kind, unsigned int id, void *info, int options)') as (
+    kind: number,
+    id: number,
+    info: Uint8Array,
+    options: number,
+  ) => number,
   posixSpawn: lazily(
     'int posix_spawn(void *pid, const char *path, const void *actions, const void *attributes, const char **argv, const char **env)',
   ) as (

@@ -8,6 +8,12 @@ export interface Ended {
 }
 
 const WNOHANG = 1
+const WEXITED = 4
+const WNOWAIT = 0x01000000
+const P_ALL = 0
+// siginfo_t has 128 bytes; si_pid follows three ints and a gap.
+const siginfoBytes = 128
+const pidOffset = 16
 // Against a signal that got lost, and to keep the event loop alive.
 const sweepMs = 5000
 
@@ -26,7 +32,7 @@ export function collect(pid: number): Promise<Ended> {
   children.set(pid, { onEnd: resolve, holdsLoop: true })
   if (!listens) {
     listens = true
-    process.on('SIGCHLD', sweep)
+    process.on('SIGCHLD', onSignal)
     // It may have ended before we listened.
     setImmediate(sweep)
   }
@@ -43,13 +49,34 @@ export function release(pid: number): void {
 
 export const isCollected = (pid: number): boolean => !children.has(pid)
 
+/** Collects who has ended without asking for each child: a monitor for every container is one, hundreds where many run. */
+function onSignal(): void {
+  let pid = someEnded()
+  while (pid !== undefined && conclude(pid)) pid = someEnded()
+  // One that is not ours, such as the event loop's own, stands before others.
+  if (pid !== undefined) sweep()
+  keepAwake()
+}
+
+/** A child that has ended and is not collected yet, left as it is (waitid(2)). */
+function someEnded(): number | undefined {
+  const info = Buffer.alloc(siginfoBytes)
+  if (libc.waitid(P_ALL, 0, info, WEXITED | WNOHANG | WNOWAIT) !== 0) return undefined
+  return info.readInt32LE(pidOffset) || undefined
+}
+
+/** False when it is not ours, or has not ended. */
+function conclude(pid: number): boolean {
+  const child = children.get(pid)
+  const ended = child === undefined ? undefined : poll(pid)
+  if (child === undefined || ended === undefined) return false
+  children.delete(pid)
+  child.onEnd(ended)
+  return true
+}
+
 function sweep(): void {
-  for (const [pid, child] of children) {
-    const ended = poll(pid)
-    if (ended === undefined) continue
-    children.delete(pid)
-    child.onEnd(ended)
-  }
+  for (const pid of children.keys()) conclude(pid)
   keepAwake()
 }
 

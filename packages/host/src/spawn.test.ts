@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
 import { closeSync, openSync, readdirSync } from 'node:fs'
 import { test } from 'node:test'
 import { codeOf } from '@coracle/base/errors'
@@ -150,6 +151,20 @@ test('many programs at once are all collected', async () => {
     Array.from({ length: 60 }, (_, i) => i),
   )
   assert.deepEqual(descendants(process.pid), [])
+})
+
+test('children of the event loop itself do not hide ours', async () => {
+  const theirs = Array.from({ length: 20 }, (_, i) => {
+    const child = spawn('/bin/sh', ['-c', `exit ${i}`])
+    return new Promise((resolve) => child.on('exit', resolve))
+  })
+  const ours = theirs.map((_, i) => run({ argv: shell(`exit ${i}`), timeoutMs: 20_000, signal }))
+  const codes = theirs.map((_, i) => i)
+  assert.deepEqual(await Promise.all(theirs), codes)
+  assert.deepEqual(
+    (await Promise.all(ours)).map(({ exitCode }) => exitCode),
+    codes,
+  )
 })
 
 test('decodeStatus() tells exits from signals', () => {

@@ -17,6 +17,8 @@ const log = logger('oci-runtime')
 const SIGKILL = 9
 // An orderly monitor ends some milliseconds after its container.
 const monitorEndMs = 2000
+// A killed process that is not stuck in the kernel.
+const killedEndMs = 2000
 
 /** Idempotent: each step takes "absent" for done. */
 export async function removeContainer(ctx: RuntimeContext, paths: ContainerPaths): Promise<void> {
@@ -61,6 +63,8 @@ async function deleteByRuntime(
     // It hangs on a process that will not end, or stumbles over a half-made container: kill by other means.
     log.warn('runtime did not delete its container', { container: paths.id, why: explain(err) })
     await killHard(ctx, paths)
+    // Its cgroup is empty before it has ended: an init collects the others of its namespace last.
+    if (record?.init !== undefined) await ctx.deps.processes.waitForExit(record.init, cleanupSignal(killedEndMs)).catch(() => {})
     if (canDeleteDirectly(ctx, record)) return 'failed'
     if (codeOf(err) === 'deadline_exceeded') throw err
   }

@@ -95,6 +95,16 @@ describe('the end of a container', () => {
     assert.equal((await exit).exitCode, 255)
   })
 
+  test('is seen among many, each of which is looked at', async () => {
+    alive.delete(monitor.pid)
+    const watch = new ExitWatch(ctx)
+    const exits = Array.from({ length: 50 }, () => new Promise<Exit>((resolve) => watch.watch(paths, never, resolve)))
+    await sleep(100)
+    alive.clear()
+    for (const { exitCode } of await Promise.all(exits)) assert.equal(exitCode, 255)
+    assert.equal(watch.size, 0)
+  })
+
   test('is told to nobody after an abort', async () => {
     const controller = new AbortController()
     const { calls, watch } = watched(controller.signal)

@@ -15,6 +15,8 @@ const log = logger('oci-runtime')
 /** The exit code when nobody can tell it. */
 const lostExitCode = 255
 const sweepMs = 2000
+// A look reads files of /proc: a thousand at once would hold up every call.
+const looksAtOnce = 16
 // A monitor writes the exit file before it ends; a file seen this late after both ended is none.
 const graceMs = 1000
 // init is gone and the monitor says nothing: it may be stopped, then it is woken, later killed.
@@ -24,10 +26,12 @@ const stuckMonitorMs = 10_000
 const SIGKILL = 9
 const SIGCONT = 18
 
-/** Sweeps all watched containers with one timer. */
+/** Sweeps all watched containers with one timer, a few at a time. */
 export class ExitWatch {
   readonly #ctx: RuntimeContext
   readonly #watched = new Set<Watched>()
+  /** Those that this sweep has not come to yet. */
+  #rest: Watched[] = []
   #timer: NodeJS.Timeout | undefined
 
   constructor(ctx: RuntimeContext) {
@@ -41,17 +45,31 @@ export class ExitWatch {
       signal.removeEventListener('abort', stop)
       watched.close()
       this.#watched.delete(watched)
-      if (this.#watched.size === 0) clearInterval(this.#timer)
+      if (this.#watched.size === 0) this.#endSweeps()
     }
     watched.stopped = stop
     signal.addEventListener('abort', stop, { once: true })
-    if (this.#watched.size === 0) this.#timer = setInterval(() => this.#sweep(), sweepMs).unref()
     this.#watched.add(watched)
+    if (this.#timer === undefined) this.#schedule()
     watched.start()
   }
 
-  #sweep(): void {
-    for (const watched of this.#watched) watched.look()
+  #schedule(): void {
+    const slices = Math.ceil(this.#watched.size / looksAtOnce)
+    this.#timer = setTimeout(() => this.#look(), sweepMs / slices).unref()
+  }
+
+  #look(): void {
+    if (this.#rest.length === 0) this.#rest = [...this.#watched]
+    for (const watched of this.#rest.splice(-looksAtOnce)) watched.look()
+    if (this.#watched.size === 0) this.#endSweeps()
+    else this.#schedule()
+  }
+
+  #endSweeps(): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    this.#rest = []
   }
 
   get size(): number {
