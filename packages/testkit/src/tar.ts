@@ -3,9 +3,9 @@
 export interface TarEntry {
   /** Without a leading slash; at most 100 bytes. */
   readonly path: string
-  readonly type?: 'file' | 'directory' | 'symlink' | 'character' | 'fifo'
+  readonly type?: 'file' | 'directory' | 'symlink' | 'hardlink' | 'character' | 'fifo'
   readonly body?: Uint8Array | string
-  /** Target of a symlink. */
+  /** Target of a link. */
   readonly link?: string
   readonly mode?: number
   /** Major and minor number of a device. */
@@ -14,7 +14,7 @@ export interface TarEntry {
   readonly gid?: number
 }
 
-const typeFlags = { file: '0', directory: '5', symlink: '2', character: '3', fifo: '6' } as const
+const typeFlags = { file: '0', directory: '5', symlink: '2', hardlink: '1', character: '3', fifo: '6' } as const
 const BLOCK_BYTES = 512
 
 /** An archive with the entries in the order given, ended by two zero blocks. */
