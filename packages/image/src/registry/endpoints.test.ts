@@ -33,6 +33,10 @@ describe('endpoints', () => {
     const [first, second] = endpointsAt('r.io/x/y', { ...none, config: {}, insecure: true })
     assert.deepEqual([first?.baseUrl, first?.skipsVerify, first?.repository], ['https://r.io/v2', true, 'x/y'])
     assert.deepEqual([second?.baseUrl, second?.isPlainTwin], ['http://r.io/v2', true])
+    const both = (config: RegistriesConfig) =>
+      endpointsAt('localhost:1/x', { ...none, config, insecure: true }).map(({ baseUrl }) => baseUrl)
+    assert.deepEqual(both({}), ['https://localhost:1/v2', 'http://localhost:1/v2'])
+    assert.deepEqual(both({ insecureHosts: ['localhost:1'] }), ['http://localhost:1/v2'])
   })
 
   test('mirrors by host or URL, with their prefix', () => {

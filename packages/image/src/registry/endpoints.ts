@@ -101,7 +101,9 @@ export function endpointsAt(name: string, at: Circumstances & { readonly insecur
   const host = hostOfRegistry(registry)
   const own = { host, isOrigin: registry === at.registry, ...(slash < 0 ? {} : { repository: name.slice(slash + 1) }) }
   const plain: Endpoint = { ...own, baseUrl: `http://${host}/v2`, insecure: true }
-  if (isPlain(registry, at)) return [plain]
+  // Loopback is no exception where the operator says how it is: a registry there may well speak TLS.
+  const isSaid = at.insecure === true && at.config.insecureHosts?.includes(registry) !== true
+  if (!isSaid && isPlain(registry, at)) return [plain]
   const secure: Endpoint = { ...own, baseUrl: `https://${host}/v2`, insecure: false }
   return at.insecure === true
     ? [

@@ -90,7 +90,10 @@ export function connectionFailed(host: string, cause: unknown): RegistryError {
 function tlsReason(code: string, why: string): string {
   if (/^(UNABLE_TO_|SELF_SIGNED|DEPTH_ZERO)/.test(code))
     return 'its certificate is of an unknown authority; known ones come from the system, ca_file, certs.d and hosts.toml'
-  return why.split(';')[0] ?? why
+  if (code === 'ERR_SSL_WRONG_VERSION_NUMBER' || code === 'ERR_SSL_PACKET_LENGTH_TOO_LONG')
+    return 'what it speaks is no TLS, perhaps plain HTTP: that has to be allowed for this host'
+  // OpenSSL's queue entry: thread, number, library, function and file beside the reason.
+  return /:error:[0-9A-F]+:[^:]*:[^:]*:([^:]+):/.exec(why)?.[1] ?? why.split(';')[0] ?? why
 }
 
 /** The failure that an HTTP status means. */

@@ -67,6 +67,19 @@ describe('the plan of a pull', () => {
     )
   })
 
+  test('one tag or digest blocked', async () => {
+    const digest = `sha256:${'1'.repeat(64)}`
+    write(
+      'registries.conf',
+      `[[registry]]\nlocation = "r.io/x:bad"\nblocked = true\n[[registry]]\nlocation = "r.io/x@${digest}"\nblocked = true`,
+    )
+    for (const name of ['r.io/x:bad', `r.io/x@${digest}`, `r.io/x:good@${digest}`])
+      await assert.rejects(plan(name), /blocked by .*registries\.conf/)
+    assert.deepEqual(await urls('r.io/x:bad2'), ['https://r.io/v2/x'])
+    write('registries.conf', '[[registry]]\nprefix = "r.io/x:1"\nlocation = "q.io/y"')
+    assert.deepEqual(await urls('r.io/x:1'), ['https://q.io/v2/y'])
+  })
+
   test('a host whose certificates are broken is refused; the others are not', async () => {
     write('certs/r.io/node.key', 'K')
     await assert.rejects(plan('r.io/x'), /node\.key has no certificate/)

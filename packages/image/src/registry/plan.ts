@@ -1,7 +1,7 @@
 // From a reference to the endpoints to ask, with everything that each needs, and the reason of each: docs/decisions/0500.
 import { invalid, precondition } from '@coracle/base/errors'
 import { quote } from '@coracle/base/ids'
-import { nameOf, type Reference } from '@coracle/oci-spec/reference'
+import { digestedName, formatReference, nameOf, type Reference, taggedName } from '@coracle/oci-spec/reference'
 import { type CredentialSources, findCredentials } from './credentials.ts'
 import { type Endpoint, endpointsAt, hostOfRegistry, mirrorAt, type Place, type RegistriesConfig } from './endpoints.ts'
 import type { HostCertificates } from './files/certs.ts'
@@ -111,8 +111,8 @@ function choose(deps: PlanDeps, known: Known): readonly Choice[] {
   const { registry } = reference
   const name = nameOf(reference)
   const at = { config, secureHosts: new Set(certificates.map(({ host }) => host)), registry }
-  const found = findRegistry(conf, name)
-  if (found?.entry.blocked) throw invalid(`image ${quote(name)} is blocked by ${found.entry.from}`)
+  const found = findRegistry(conf, name, ...fullNames(reference))
+  if (found?.entry.blocked) throw invalid(`image ${quote(formatReference(reference))} is blocked by ${found.entry.from}`)
   const choices: Choice[] = (config.mirrors?.[registry] ?? []).map((mirror) => ({
     place: { endpoint: mirrorAt(mirror, at) },
     role: 'mirror',
@@ -146,6 +146,11 @@ function choose(deps: PlanDeps, known: Known): readonly Choice[] {
   }
   return withoutRepeats(choices, reference)
 }
+
+const fullNames = (reference: Reference): readonly string[] => [
+  ...listed(taggedName(reference)),
+  ...(reference.digest === undefined ? [] : [digestedName(reference, reference.digest)]),
+]
 
 const listed = (from: string | undefined): readonly string[] => (from === undefined ? [] : [from])
 

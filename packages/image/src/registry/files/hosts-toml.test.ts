@@ -60,6 +60,12 @@ ca = "ca.pem"
     assert.deepEqual([server.baseUrl, server.isNamed, hosts.length], ['https://registry-1.docker.io/v2', false, 0])
   })
 
+  test('docker.io is where its registry is, and gets its credentials', () => {
+    for (const server of ['https://docker.io', 'docker.io', 'https://index.docker.io/v2/'])
+      assert.equal(parse(`server = "${server}"`).server.baseUrl, 'https://registry-1.docker.io/v2', server)
+    assert.equal(parse('[host."https://docker.io"]').hosts[0]?.host, 'registry-1.docker.io')
+  })
+
   test('override_path leaves the path as it is', () => {
     assert.equal(parse('[host."https://h/api/x"]\noverride_path = true').hosts[0]?.baseUrl, 'https://h/api/x')
   })

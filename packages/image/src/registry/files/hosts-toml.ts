@@ -55,6 +55,8 @@ function urlOf(table: TomlTable, key: string, text: string): URL {
   if (url === null || (url.protocol !== 'https:' && url.protocol !== 'http:') || url.search !== '' || url.hash !== '')
     throw table.wrong(key, `is ${JSON.stringify(text)}: expected an http or https URL`)
   if (url.username !== '' || url.password !== '') throw table.wrong(key, 'has credentials in its URL: put them into an auth file')
+  // Many files say so, as examples did; nothing serves images there.
+  if (/^(index\.)?docker\.io$/.test(url.host)) url.host = 'registry-1.docker.io'
   return url
 }
 

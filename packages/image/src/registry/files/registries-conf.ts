@@ -148,20 +148,24 @@ function cleanLocation(table: TomlTable, key: string): string | undefined {
   const text = table.string(key)?.replace(/\/+$/, '')
   if (text === undefined || text === '') return undefined
   if (text.includes('://')) throw table.wrong(key, `is ${JSON.stringify(text)}: expected host[:port][/path] without a scheme`)
-  if (/\s|@/.test(text) || !/^[^/]+/.test(text)) throw table.wrong(key, `is ${JSON.stringify(text)}: expected host[:port][/path]`)
+  if (/\s|@(?!sha(?:256|512):[0-9a-f]+$)/.test(text) || !/^[^/]+/.test(text))
+    throw table.wrong(key, `is ${JSON.stringify(text)}: expected host[:port][/path]`)
   return text
 }
 
-/** The entry with the longest prefix that `name` (`host/repository[:tag|@digest]`) begins with, and how many characters it covers. */
+/**
+ * The entry with the longest prefix of an image, and how many characters of `host/repository` it covers. `names` are all that the image
+ * is called: `host/repository`, and that with `:tag` and with `@digest`.
+ */
 export function findRegistry(
   conf: RegistriesConf,
-  name: string,
+  ...names: readonly [string, ...string[]]
 ): { readonly entry: ConfRegistry; readonly coveredLength: number } | undefined {
   let found: { entry: ConfRegistry; coveredLength: number } | undefined
   for (const entry of conf.registries) {
-    const coveredLength = covered(entry.prefix, name)
+    const [coveredLength] = names.flatMap((name) => covered(entry.prefix, name) ?? [])
     if (coveredLength !== undefined && (found === undefined || entry.prefix.length > found.entry.prefix.length))
-      found = { entry, coveredLength }
+      found = { entry, coveredLength: Math.min(coveredLength, names[0].length) }
   }
   return found
 }
