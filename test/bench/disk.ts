@@ -20,9 +20,26 @@ export async function mountExt4(target: string, scratchDir: string): Promise<Asy
   await file.close()
   await mustRun('mkfs.ext4', '-q', '-F', image)
   await mkdir(target, { recursive: true })
-  await mustRun('mount', '-o', 'loop', image, target)
+  const device = await openLoop(image)
+  undo.defer(async () => {
+    await run(['losetup', '-d', device])
+  })
+  await mustRun('mount', device, target)
   undo.defer(() => unmount(target))
   return undo.move()
+}
+
+/**
+ * Past the page cache of the file system below where that can do it, as on a disk: otherwise everything that is synced, and only that, is
+ * copied a second time in memory.
+ */
+async function openLoop(image: string): Promise<string> {
+  const argv = ['losetup', '--find', '--show', '--direct-io=on', image] as const
+  const direct = await run([...argv])
+  const opened = direct.exitCode === 0 ? direct : await run(['losetup', '--find', '--show', image])
+  const device = opened.stdout.trim()
+  if (opened.exitCode !== 0 || device === '') throw new Error(`losetup ${image}: ${opened.stderr.trim()}`)
+  return device
 }
 
 export async function mountTmpfs(target: string): Promise<AsyncDisposable> {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
-import { gzipSync } from 'node:zlib'
-import { type GzipReader, loadIsal } from './isal.ts'
+import { crc32, gzipSync } from 'node:zlib'
+import { type GzipReader, loadCrc32, loadIsal } from './isal.ts'
 
 const create = loadIsal()
 // In the rings, which set everything up, its absence is a failure.
@@ -56,4 +56,19 @@ test('bytes changed at random are refused or change nothing, and never harm', { 
     const found = create && read(create(), cut(broken, 500), 4096)
     if (found !== undefined) assert.ok(found.equals(content), `byte ${at} is 0x${broken[at]?.toString(16)}`)
   }
+})
+
+test('the checksum is that of zlib, for pieces of every size', { skip }, () => {
+  const ours = loadCrc32()
+  assert.notEqual(ours, crc32)
+  for (const sizeBytes of [0, 1, 4095, 16_383, 16_384, 16_385, 262_144, 300_001]) {
+    const data = randomBytes(sizeBytes)
+    for (const before of [0, 1, 0xffff_ffff]) assert.equal(ours(data, before), crc32(data, before), `${sizeBytes} bytes`)
+  }
+  const data = randomBytes(200_000)
+  const pieces = cut(data, 33_333)
+  assert.equal(
+    pieces.reduce((crc, piece) => ours(piece, crc), 0),
+    crc32(data),
+  )
 })

@@ -1,7 +1,7 @@
 // gzip by Intel's ISA-L, a shared library that the operator may install (Debian: libisal2): half of zlib's time. Only the head of its state
 // is touched; the rest is its own. Before it is trusted it has to read two members in odd pieces and to refuse a wrong checksum.
 import { createRequire } from 'node:module'
-import { gzipSync } from 'node:zlib'
+import zlib, { gzipSync } from 'node:zlib'
 import type { Finding } from './preflight.ts'
 
 type Koffi = typeof import('koffi').default
@@ -45,6 +45,28 @@ export function loadIsal(): (() => GzipReader) | undefined {
   } catch {
     return undefined
   }
+}
+
+/** The checksum of gzip over more data, as `zlib.crc32`. */
+export type Crc32 = (data: Buffer, crc: number) => number
+
+// Below this a call of the library costs more than it saves.
+const worthACallBytes = 16 * 1024
+
+/** `zlib.crc32`, by the library where it is installed and agrees with it: a tenth of the time. */
+export function loadCrc32(): Crc32 {
+  try {
+    const koffi = createRequire(import.meta.url)('koffi') as Koffi
+    const crc32 = koffi.load(isalLibrary).func('uint32_t crc32_gzip_refl(uint32_t crc, const void *data, uint64_t bytes)')
+    const sample = Buffer.from(Array.from({ length: 2000 }, (_, i) => (i * i) ^ (i >> 3)))
+    const agrees = [0, 1, 15, 16, 255, 2000].every(
+      (end) => crc32(7, sample.subarray(0, end), end) === zlib.crc32(sample.subarray(0, end), 7),
+    )
+    if (agrees) return (data, crc) => (data.length < worthACallBytes ? zlib.crc32(data, crc) : crc32(crc, data, data.length))
+  } catch {
+    // Not installed, or without it.
+  }
+  return zlib.crc32
 }
 
 /** For `doctor`: never more than a hint, as zlib does the same. */

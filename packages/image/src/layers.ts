@@ -17,10 +17,10 @@ import type { RegistrySource } from './registry/client.ts'
 import { pruneDownloads } from './store/downloads.ts'
 import { isSound, type LayerKey } from './store/index.ts'
 import { partsOf } from './store/layout.ts'
-import { reserveStaging, type Store } from './store/store.ts'
+import { reserveStaging, type Staging, type Store } from './store/store.ts'
 import { isLinkBelow } from './unpack/link-below-error.ts'
 import { blobName, type LayerPlace, recordName, skeletonName, type UnpackedLayer } from './unpack/messages.ts'
-import type { UnpackPool } from './unpack/pool.ts'
+import type { JobHandle, UnpackPool } from './unpack/pool.ts'
 
 const log = logger('image')
 
@@ -97,17 +97,31 @@ export class Layers {
     for (const listener of this.#listeners.get(key) ?? []) listener(state, bytes)
   }
 
-  #make(request: LayerRequest, signal: AbortSignal): Promise<void> {
+  async #make(request: LayerRequest, signal: AbortSignal): Promise<void> {
+    const { store } = this.#deps
     const { blob, source } = request
     const hosts = source.endpoints.map(({ host }) => host).join(' or ')
-    return request.perImage.run(signal, () =>
+    // Its slots go to the next download while this one waits for the disk.
+    const { staging, handle, layer } = await request.perImage.run(signal, () =>
       this.#downloads.run(signal, () =>
         stage(['registry', `${hosts} layer ${blob.digest}`], (own) => this.#unpack(request, own, signal)),
       ),
     )
+    const { path } = staging
+    try {
+      await failpoint('image.pull.unpacked')
+      await stage(['sync', 'layer to disk'], () => store.sync())
+      signal.throwIfAborted()
+      await failpoint('image.pull.synced')
+      await publishLayer(store, path, { key: keyOf(request), blob, layer })
+    } catch (err) {
+      this.#discard(staging, handle)
+      throw err
+    }
+    staging[Symbol.dispose]()
   }
 
-  async #unpack(request: LayerRequest, own: Stage, signal: AbortSignal): Promise<void> {
+  async #unpack(request: LayerRequest, own: Stage, signal: AbortSignal): Promise<Unpacked> {
     const { store, settings } = this.#deps
     const pool = request.over === undefined ? this.#deps.pool : this.#deps.poolOverLayers
     const key = keyOf(request)
@@ -145,23 +159,29 @@ export class Layers {
       const layer = await handle.result
       if (layer.warnings.length > 0)
         log.warn('layer unpacked with warnings', { diffId: request.diffId, warnings: layer.warnings })
-      await failpoint('image.pull.unpacked')
-      await stage(['sync', 'layer to disk'], () => store.sync())
-      signal.throwIfAborted()
-      await failpoint('image.pull.synced')
-      await publishLayer(store, path, { key, blob: request.blob, layer })
+      return { staging, handle, layer }
     } catch (err) {
-      void handle.settled
-        .then(() => pruneDownloads(store.layout.downloads))
-        .then(() =>
-          Promise.all([path, recordName(path), skeletonName(path), blobName(path)].map((left) => store.trash.take(left))),
-        )
-        .catch((late) => log.warn('staging not removed', { path, error: String(late) }))
-        .finally(() => staging[Symbol.dispose]())
+      this.#discard(staging, handle)
       throw err
     }
-    staging[Symbol.dispose]()
   }
+
+  #discard(staging: Staging, handle: JobHandle): void {
+    const { store } = this.#deps
+    const { path } = staging
+    void handle.settled
+      .then(() => pruneDownloads(store.layout.downloads))
+      .then(() => Promise.all([path, recordName(path), skeletonName(path), blobName(path)].map((left) => store.trash.take(left))))
+      .catch((late) => log.warn('staging not removed', { path, error: String(late) }))
+      .finally(() => staging[Symbol.dispose]())
+  }
+}
+
+/** A whole layer in its staging directory, not on disk yet. */
+interface Unpacked {
+  readonly staging: Staging
+  readonly handle: JobHandle
+  readonly layer: UnpackedLayer
 }
 
 const keyOf = ({ diffId, over }: LayerRequest): LayerKey => over?.key ?? diffId

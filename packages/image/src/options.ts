@@ -54,7 +54,8 @@ export function withDefaults(options: ImagesOptions, cores: number): Settings {
     maxDownloads: 16,
     connectionsPerLayer: 4,
     keptAfterMs: 3000,
-    unpackWorkers: Math.min(4, Math.max(1, cores)),
+    // One more than cores: few large layers seldom divide evenly among them.
+    unpackWorkers: Math.min(8, cores + 1),
     stallTimeoutMs: 60_000,
     retryBaseMs: 500,
     pinned: [],

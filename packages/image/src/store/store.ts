@@ -56,8 +56,14 @@ export function openStore(settings: Settings, deps: ImagesDeps): Store {
   }
 }
 
+/** A name of its own below the staging directory, kept from whoever cleans there until disposed. */
+export interface Staging extends Disposable {
+  readonly name: string
+  readonly path: string
+}
+
 /** Reserves a name in the staging directory, for a layer and the files beside it, until disposed. */
-export function reserveStaging(store: Store): Disposable & { readonly name: string; readonly path: string } {
+export function reserveStaging(store: Store): Staging {
   const name = randomBytes(8).toString('hex')
   const names = [name, recordName(name), skeletonName(name), blobName(name)]
   for (const each of names) store.staging.add(each)

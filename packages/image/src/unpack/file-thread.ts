@@ -1,6 +1,7 @@
 // The second thread of an unpack worker: makes small files of which the first one knows that nothing else of the archive is in their way.
 // Started before the first thread confines itself; confines itself as that one does before it makes anything.
 import { closeSync, constants, fchmodSync, fchownSync, lstatSync, openSync, unlinkSync, writeSync } from 'node:fs'
+import { flushCompileCache } from 'node:module'
 import { workerData } from 'node:worker_threads'
 import { isErrno } from '@coracle/base/errno'
 import { loadUnpackSyscalls } from '@coracle/host/unpack-syscalls'
@@ -21,6 +22,8 @@ const words = new Int32Array(memory.control)
 const data = Buffer.from(memory.data)
 const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW
 let isConfined = false
+// The thread never ends by itself, which is when this would be done.
+flushCompileCache()
 
 function makeFile(at: number): number {
   const [mode, uid, gid] = [data.readUInt32LE(at), data.readUInt32LE(at + 4), data.readUInt32LE(at + 8)]

@@ -70,6 +70,8 @@ export type Command =
       readonly downloadsDirectory?: string
       /** Directories of layers that hard links may lead into. Absent: they may not. */
       readonly layerDirectories?: readonly string[]
+      /** Whether it has a second thread, for small files. */
+      readonly hasFileThread: boolean
     }
   | { readonly type: 'unpack'; readonly id: number; readonly job: LayerJob }
   | { readonly type: 'cancel'; readonly id: number }

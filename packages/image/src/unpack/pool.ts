@@ -1,4 +1,5 @@
 // The daemon's side of the unpack workers: started when there is work, told what to do, ended when idle, replaced when they die.
+import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { CodedError } from '@coracle/base/errors'
 import { logger } from '@coracle/base/log'
@@ -65,8 +66,11 @@ class UnpackWorker {
   /** Compressed bytes of the layers in work. */
   pendingBytes = 0
 
-  constructor(options: PoolOptions, onEnd: (worker: UnpackWorker) => void) {
+  readonly hasFileThread: boolean
+
+  constructor(options: PoolOptions, hasFileThread: boolean, onEnd: (worker: UnpackWorker) => void) {
     this.#onEnd = onEnd
+    this.hasFileThread = hasFileThread
     this.#child = options.processes.start({
       argv: [process.execPath, '--disable-warning=ExperimentalWarning', '--max-semi-space-size=1', program],
       stdio: ['pipe', 'pipe', 'pipe'],
@@ -82,6 +86,7 @@ class UnpackWorker {
       type: 'start',
       stagingDirectory,
       ...(downloadsDirectory === undefined ? {} : { downloadsDirectory }),
+      hasFileThread,
       ...(layerDirectories === undefined ? {} : { layerDirectories }),
     })
   }
@@ -149,7 +154,9 @@ export function createUnpackPool(options: PoolOptions): UnpackPool {
   let nextId = 1
 
   const add = (): UnpackWorker => {
-    const worker = new UnpackWorker(options, (ended) => workers.delete(ended))
+    // One has the second thread: with two layers in work all cores have enough to do.
+    const hasFileThread = availableParallelism() > 1 && ![...workers].some((worker) => worker.hasFileThread)
+    const worker = new UnpackWorker(options, hasFileThread, (ended) => workers.delete(ended))
     workers.add(worker)
     return worker
   }

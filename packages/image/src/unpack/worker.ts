@@ -4,9 +4,8 @@
 import { closeSync, constants, openSync, statfsSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { flushCompileCache } from 'node:module'
-import { availableParallelism } from 'node:os'
 import { CodedError, codeOf, explain } from '@coracle/base/errors'
-import { loadIsal } from '@coracle/host/isal'
+import { loadCrc32, loadIsal } from '@coracle/host/isal'
 import { loadUnpackSyscalls, type UnpackSyscalls } from '@coracle/host/unpack-syscalls'
 import { hexOf } from '@coracle/oci-spec/digest'
 import { createRegistryClient } from '../registry/client.ts'
@@ -35,6 +34,7 @@ const defaultKeptAfterMs = 3000
 const worthAThreadBytes = 1024 * 1024
 const sys: UnpackSyscalls = loadUnpackSyscalls()
 const createGzipReader = loadIsal()
+const crc32 = loadCrc32()
 const running = new Map<number, AbortController>()
 const downloaded = new Map<number, number>()
 let fileThread: FileThread | undefined
@@ -49,13 +49,13 @@ type StartCommand = Extract<Command, { type: 'start' }>
 
 const send = (reply: Reply): void => void process.stdout.write(`${JSON.stringify(reply)}\n`)
 
-async function start({ stagingDirectory, downloadsDirectory, layerDirectories }: StartCommand): Promise<void> {
+async function start({ stagingDirectory, downloadsDirectory, layerDirectories, hasFileThread }: StartCommand): Promise<void> {
   // The first asynchronous call starts the pool's threads.
   await stat(stagingDirectory)
   flushCompileCache()
   process.umask(0)
   stagingFd = openSync(stagingDirectory, 'r')
-  if (availableParallelism() > 1) fileThread = new FileThread()
+  if (hasFileThread) fileThread = new FileThread()
   if (downloadsDirectory !== undefined) downloadsFd = openSync(downloadsDirectory, 'r')
   layerDirectoryFds.push(...(layerDirectories ?? []).map((path) => openSync(path, 'r')))
   sys.confine(stagingFd)
@@ -71,7 +71,7 @@ async function unpack(id: number, job: LayerJob, signal: AbortSignal): Promise<v
   // Enough of it that it may be many files; which layer needs it most is not known.
   const beside = job.blob.size >= worthAThreadBytes && job.below === undefined ? fileThread?.take(fd) : undefined
   const extractor = new Extractor(sys, job.limits, { freeBytes, onManyFiles: () => send({ type: 'files', id }), beside })
-  const recorder = new TreeRecorder(extractor, openSync(recordName(job.directory), 'wx', 0o600))
+  const recorder = new TreeRecorder(extractor, openSync(recordName(job.directory), 'wx', 0o600), crc32)
   const skeleton = new SkeletonRecorder(openSync(skeletonName(job.directory), 'wx', 0o600))
   const keptFd = job.keepBlob ? openSync(blobName(job.directory), 'wx', 0o600) : undefined
   const spooledFd = job.spooled === undefined ? undefined : openSync(job.spooled, constants.O_RDONLY | constants.O_NOFOLLOW)
