@@ -89,10 +89,25 @@ criSuite(
       const stopping = pod.stop()
       await eventually('the stop is under way', async () => /CNI DEL/.test(await why(pod.id)))
       const words =
-        /pod lock [0-9a-f]+, for .*: waits for StopPodSandbox of StopPodSandbox \(request r\d+\), which is in CNI DEL plugin test-faulty/
+        /pod lock [0-9a-f]+, for .*: waits for stop pod of StopPodSandbox \(request r\d+\), which is in CNI DEL plugin test-faulty/
       await hangs(words, cri.runtime.removePodSandbox({ podSandboxId: pod.id }, { timeoutMs: patienceMs }))
       setFaults(cri.node.world.directory, {})
       await stopping
+    })
+
+    it('a stop whose caller has left, and what waits for it', async () => {
+      const pod = await cri.pod()
+      setFaults(cri.node.world.directory, { delDelayMs: 25_000 })
+      await hangs(/CNI DEL plugin test-faulty/, cri.runtime.stopPodSandbox({ podSandboxId: pod.id }, { timeoutMs: patienceMs }))
+      const plugin = /under way: StopPodSandbox[^\n]*\n {2}it is in CNI DEL plugin test-faulty, for/
+      assert.match(await why(pod.id), plugin)
+      assert.match(await why(), plugin)
+      const { info } = await cri.runtime.status({ verbose: true })
+      assert.match(info['underWay'] ?? '', /CNI DEL plugin test-faulty/)
+      const words = /pod lock .*: waits for stop pod of StopPodSandbox \(request r\d+\), which is in CNI DEL plugin test-faulty/
+      await hangs(words, cri.runtime.stopPodSandbox({ podSandboxId: pod.id }, { timeoutMs: patienceMs }))
+      setFaults(cri.node.world.directory, {})
+      await pod.remove()
     })
 
     it('an OCI runtime', async () => {
@@ -106,7 +121,7 @@ criSuite(
       const runtime = /OCI start runtime wrapped \(.*wrapper-runtime\), for/
       await hangs(runtime, cri.runtime.startContainer({ containerId }, { timeoutMs: patienceMs }))
       const told = await why(pod.id)
-      assert.match(told, /^container .*: created, made, and nobody has asked/m)
+      assert.match(told, /^container .*: created, being started$/m)
       assert.match(told, runtime)
       assert.match(await why(containerId), runtime)
     })

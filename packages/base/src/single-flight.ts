@@ -45,6 +45,11 @@ export class SingleFlight<T> {
     }
   }
 
+  /** The result of what is in flight, for one who neither joins it nor may end it. */
+  resultOf(key: string): Promise<T> | undefined {
+    return this.#flights.get(key)?.result
+  }
+
   #start(key: string, work: (signal: AbortSignal) => Promise<T>): Flight<T> {
     const controller = new AbortController()
     const own = beginStage([this.#noun, ''])

@@ -43,6 +43,29 @@ test('a stage is known while it runs and belongs to the one around it', async ()
   ])
 })
 
+test('a part that its caller has left behind tells where it is itself, and so does what follows it', async () => {
+  const blocked = [hang(), hang()] as const
+  const caller = beginStage(['StopPodSandbox', ''], { owner: 'StopPodSandbox (request r1)', subject: { pod: 'a/b' } })
+  const work = inStage(caller, async () => {
+    await stage(['CNI DEL', 'plugin x'], () => blocked[0].promise)
+    await stage(['unmount', 'y'], () => blocked[1].promise)
+  })
+  caller.end('the caller left')
+  const [first] = [...stagesUnderWay()]
+  assert.ok(first)
+  assert.match(hangsIn(first), /^CNI DEL plugin x, for/)
+  assert.equal(first.owner, 'StopPodSandbox (request r1)')
+  blocked[0].resolve()
+  await turn()
+  assert.equal(hangsIn(first), '')
+  const [second] = [...stagesUnderWay()]
+  assert.ok(second)
+  assert.match(hangsIn(second), /^unmount y, for/)
+  blocked[1].resolve()
+  await work
+  assert.deepEqual([...stagesUnderWay()], [])
+})
+
 test('work that outlives its caller stays known, under the owner who asked for it', async () => {
   const blocked = hang()
   const caller = beginStage(['RunPodSandbox', ''], { owner: 'RunPodSandbox (request r1)', subject: { pod: 'a/b' } })

@@ -60,6 +60,7 @@ export class Stage {
   /** Parts that have ended, the latest last. */
   readonly done: EndedStage[] = []
   readonly #open = new Set<Stage>()
+  readonly #wasPart: boolean
   #parent: Stage | undefined
 
   constructor(kind: string, on: string, options: StageOptions, around: Stage | undefined) {
@@ -74,6 +75,7 @@ export class Stage {
     this.subject = options.subject === undefined ? (around?.subject ?? {}) : { ...around?.subject, ...options.subject }
     // What is over holds no new work; and nothing that lives long may hold on to it.
     this.#parent = around?.endedMs === undefined ? around : undefined
+    this.#wasPart = around !== undefined
     if (this.#parent === undefined) roots.add(this)
     else this.#parent.#open.add(this)
   }
@@ -81,6 +83,11 @@ export class Stage {
   /** Parts that are under way, the oldest first. */
   get open(): Iterable<Stage> {
     return this.#open
+  }
+
+  /** It began as a part of something that has ended since, such as a call whose caller left. */
+  get isOrphan(): boolean {
+    return this.#wasPart && this.#parent === undefined
   }
 
   end(words: string | undefined): void {

@@ -40,11 +40,11 @@ export function triedIn(stage: Stage): string[] {
 
 /**
  * One line: where `stage` hangs, since when, on what, what holds that up, and what was tried. Empty when it has no part that is
- * under way.
+ * under way, and is no part itself that its caller has left behind.
  */
 export function hangsIn(stage: Stage): string {
   const at = innermost(stage)
-  if (at === stage && stage.waitsFor === undefined) return ''
+  if (at === stage && stage.waitsFor === undefined && (!stage.isOrphan || stage.endedMs !== undefined)) return ''
   const tried = triedIn(stage)
   return `${whereabouts(at, 0)}${tried.length === 0 ? '' : `; tried: ${tried.join('; ')}`}`
 }

@@ -22,7 +22,7 @@ export interface Explanation {
   readonly lately: readonly PastWork[]
 }
 
-type Known = Pick<Services, 'pods' | 'containers' | 'images' | 'cni'>
+type Known = Pick<Services, 'pods' | 'containers' | 'images' | 'cni' | 'startFlights'>
 
 /**
  * `name`: an id or the start of one, `namespace/name` or name of a pod (also one that is only being made), name of a container or an
@@ -48,7 +48,7 @@ export function explainWhy(services: Known, history: Pick<StageHistory, 'past'>,
   return {
     things: [
       ...pods.map((pod) => podThing(services, pod)),
-      ...containers.map(containerThing),
+      ...containers.map((container) => containerThing(services, container)),
       ...(image === undefined ? [] : [{ kind: 'image' as const, id: image.id, name, state: 'present', words: '' }]),
     ],
     underWay: [...stagesUnderWay()].filter((stage) => anyIn(stage, about)),
@@ -97,9 +97,10 @@ function podThing({ cni }: Known, { id, config, state, network }: Pod): Thing {
   return { kind: 'pod', id, name: podTitle(config), state: state.kind, words: words.join('; ') }
 }
 
-function containerThing({ id, config, state }: Container): Thing {
+function containerThing({ startFlights }: Known, { id, config, state }: Container): Thing {
   const name = config.metadata?.name ?? ''
-  return { kind: 'container', id, name, state: state.kind, words: wordsOf(state) }
+  const isStarting = startFlights.resultOf(id) !== undefined
+  return { kind: 'container', id, name, state: state.kind, words: isStarting ? 'being started' : wordsOf(state) }
 }
 
 function wordsOf(state: Container['state']): string {

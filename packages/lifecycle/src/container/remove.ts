@@ -19,6 +19,10 @@ const log = logger('lifecycle')
 export async function removeContainer(services: Services, id: string): Promise<void> {
   const found = services.containers.find(id)
   if (found === undefined) return
+  await stage(['remove container', ''], () => killAndRelease(services, found))
+}
+
+async function killAndRelease(services: Services, found: Container): Promise<void> {
   if (isLive(found)) await stopLive(services, found, 0)
   using _lock = await services.containerLocks.lock(found.id, cleanupSignal(240_000))
   const container = services.containers.find(found.id)

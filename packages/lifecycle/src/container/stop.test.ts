@@ -151,3 +151,34 @@ test('a start that hangs because its container was killed under it is cut off', 
   await assert.rejects(start, { code: 'failed_precondition' })
   assert.equal(services.containers.find(id), undefined)
 })
+
+test('a stop that comes during a start waits for it, and then sends the stop signal', async () => {
+  const { node, services, podId } = await running()
+  await using _node = node
+  const id = await createContainer(services, { podId, config: containerConfig('d'), fingerprint: 'f' }, never)
+  const held = node.machine.runtime.hold('start')
+  const start = startContainer(services, id, never)
+  await delay(5)
+  const stop = stopContainer(services, { id, graceMs: 600_000 }, never)
+  await delay(5)
+  assert.equal(services.containers.get(id).state.kind, 'created')
+  held[Symbol.dispose]()
+  await start
+  await stop
+  const ended = services.containers.get(id).state
+  assert.ok(ended.kind === 'exited' && ended.exitCode === 128 + SIGTERM)
+})
+
+test('a stop that comes during a start that hangs kills after the grace: what was stopped does not run later', async () => {
+  const { node, services, podId } = await running()
+  await using _node = node
+  const id = await createContainer(services, { podId, config: containerConfig('d'), fingerprint: 'f' }, never)
+  using _held = node.machine.runtime.hold('start')
+  const start = startContainer(services, id, never)
+  start.catch(() => {})
+  await delay(5)
+  const caller = AbortSignal.timeout(10)
+  await assert.rejects(stopContainer(services, { id, graceMs: 50 }, caller))
+  await assert.rejects(start, { code: 'failed_precondition' })
+  assert.equal(services.containers.get(id).state.kind, 'exited')
+})

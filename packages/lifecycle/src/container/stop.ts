@@ -27,8 +27,8 @@ export interface StopOperation {
 }
 
 /**
- * Asks a running container to end with its stop signal, and kills it after the grace. Unknown, not yet started or ended
- * containers: succeeds. The kill happens even if the caller leaves.
+ * Asks a running container to end with its stop signal, and kills it after the grace. Unknown, ended, and not yet started
+ * containers: succeeds; but one that is being started is waited for, within the grace. The kill happens even if the caller leaves.
  */
 export async function stopContainer(
   services: Services,
@@ -36,8 +36,29 @@ export async function stopContainer(
   signal: AbortSignal,
 ): Promise<void> {
   const container = services.containers.find(request.id)
-  if (container === undefined || !isRunning(container)) return
-  await abortable(stopLive(services, container, request.graceMs), signal)
+  if (container === undefined || !isLive(container)) return
+  if (isRunning(container)) return abortable(stopLive(services, container, request.graceMs), signal)
+  const start = services.startFlights.resultOf(container.id)
+  if (start !== undefined) await abortable(stopStarting(services, { container, start, graceMs: request.graceMs }), signal)
+}
+
+interface StartUnderWay {
+  readonly container: Container
+  readonly start: Promise<void>
+  readonly graceMs: number
+}
+
+/** Otherwise what the caller was told is stopped would run a moment later. */
+async function stopStarting(services: Services, { container, start, graceMs }: StartUnderWay): Promise<void> {
+  const until = monotonicMs() + graceMs
+  const timer = new AbortController()
+  const over = start.catch(() => {})
+  await stage(['shared work', 'start container'], () =>
+    Promise.race([over, delay(Math.min(graceMs, 2 ** 31 - 1), timer.signal).catch(() => {})]),
+  )
+  timer.abort()
+  const now = services.containers.find(container.id)
+  if (now !== undefined && isLive(now)) await stopLive(services, now, Math.max(0, until - monotonicMs()))
 }
 
 /** Kills everything of a pod without grace; for those not started too. */

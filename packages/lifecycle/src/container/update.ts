@@ -1,4 +1,6 @@
 import { CodedError, failed, precondition } from '@coracle/base/errors'
+import type { ContainerId } from '@coracle/base/ids'
+import { stage } from '@coracle/base/stages'
 import { mergeResources, toLinuxResources } from '@coracle/container-spec'
 import type { LinuxContainerResources } from '@coracle/cri-api'
 import { runtimeOf } from '../handlers.ts'
@@ -18,8 +20,16 @@ export async function updateContainer(
   signal: AbortSignal,
 ): Promise<void> {
   const found = services.containers.get(request.id)
-  using _lock = await services.containerLocks.lock(found.id, signal)
-  const container = services.containers.get(found.id)
+  await stage(['update container', ''], () => updateLocked(services, { ...request, id: found.id }, signal))
+}
+
+async function updateLocked(
+  services: Services,
+  request: { readonly id: ContainerId; readonly resources: LinuxContainerResources },
+  signal: AbortSignal,
+): Promise<void> {
+  using _lock = await services.containerLocks.lock(request.id, signal)
+  const container = services.containers.get(request.id)
   if (!isCreated(container) && !isRunning(container)) {
     throw precondition(`container ${container.id} is ${container.state.kind}: only a created or running container can be updated`)
   }

@@ -1,5 +1,6 @@
 import { explain, failed } from '@coracle/base/errors'
 import { cleanupSignal } from '@coracle/base/signals'
+import { stage } from '@coracle/base/stages'
 import { isPodVisible, podTitle } from '../model/pod.ts'
 import type { Services } from '../services.ts'
 import { releasePod } from './release.ts'
@@ -11,8 +12,10 @@ import { releasePod } from './release.ts'
 export async function stopPod(services: Services, id: string): Promise<void> {
   const found = services.pods.find(id)
   if (found === undefined || !isPodVisible(found)) return
-  using _lock = await lockPod(services, found.id)
-  await stopLockedPod(services, found.id)
+  await stage(['stop pod', ''], async () => {
+    using _lock = await lockPod(services, found.id)
+    await stopLockedPod(services, found.id)
+  })
 }
 
 /** Throws `deadline_exceeded` when another stop or removal of the pod takes too long. */
