@@ -9,7 +9,9 @@ import { run } from 'node:test'
 import { spec } from 'node:test/reporters'
 import { fileURLToPath } from 'node:url'
 import { pushTestImages } from '@coracle/testkit/busybox-images'
+import { reclaim } from '@coracle/testkit/reclaim'
 import { startRegistry } from '@coracle/testkit/registry'
+import { type Interruption, takeInterruptions } from './interruption.ts'
 
 const rings: Readonly<Record<string, readonly string[]>> = {
   unit: ['packages/*/src/**/*.test.ts', 'tools/*.test.ts'],
@@ -37,6 +39,15 @@ interface RunCounts extends Counts {
   readonly failedFiles: ReadonlyMap<string, Counts>
 }
 
+/** What all runs of files of one call have in common. */
+interface Round {
+  readonly limit: AbortSignal
+  readonly interruption: Interruption
+  /** Counts of the runs before. */
+  readonly before: Counts
+  readonly concurrency?: number
+}
+
 async function main(ring: string, part: string): Promise<number> {
   const names = ring === 'all' ? Object.keys(rings) : [ring]
   process.chdir(fileURLToPath(new URL('..', import.meta.url)))
@@ -47,23 +58,19 @@ async function main(ring: string, part: string): Promise<number> {
     return 2
   }
   process.env['TEST_ROOT'] = '1'
+  const interruption = takeInterruptions()
   // One registry for all files; a file that is run by itself starts its own.
   await using registry = await startRegistry()
   process.env['TEST_REGISTRY'] = registry.host
   process.env['TEST_IMAGES'] = JSON.stringify(await pushTestImages(registry))
   const limit = AbortSignal.timeout(LIMIT_MS)
-  const total = { passed: 0, failed: 0, skipped: 0 }
-  const add = ({ passed, failed, skipped }: Counts) => {
-    total.passed += passed
-    total.failed += failed
-    total.skipped += skipped
-  }
-  add(await runTwice(names.filter((name) => name !== 'reference').flatMap(files), limit))
+  const round = { limit, interruption, before: { passed: 0, failed: 0, skipped: 0 } }
+  let total = await runTwice(names.filter((name) => name !== 'reference').flatMap(files), round)
   if (names.includes('reference')) {
     process.env['CRI_PRODUCT'] = 'containerd'
-    add(await runTwice(files('reference'), limit))
+    total = sum(total, await runTwice(files('reference'), { ...round, before: total }))
   }
-  console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`)
+  console.log(say(total))
   return total.failed === 0 && total.passed > 0 ? 0 : 1
 }
 
@@ -71,28 +78,40 @@ async function main(ring: string, part: string): Promise<number> {
  * A file in which something fails runs again, alone, and the second run counts: two cores that run containers, servers and a containerd
  * beside each other miss a deadline now and then. What needed the second run is named, for whoever wants to know why.
  */
-async function runTwice(files: readonly string[], limit: AbortSignal): Promise<Counts> {
-  const first = await runFiles(files, limit)
+async function runTwice(files: readonly string[], round: Round): Promise<Counts> {
+  const first = await runFiles(files, round)
   const known = new Set(files.map((file) => resolve(file)))
   const again = [...first.failedFiles.keys()]
   if (again.length === 0 || !again.every((file) => known.has(file))) return first
   console.log(`again, alone: ${again.join(' ')}`)
-  const second = await runFiles(again, limit, 1)
-  const total = { passed: first.passed + second.passed, failed: second.failed, skipped: first.skipped + second.skipped }
+  const kept = { passed: first.passed, failed: 0, skipped: first.skipped }
   for (const { passed, skipped } of first.failedFiles.values()) {
-    total.passed -= passed
-    total.skipped -= skipped
+    kept.passed -= passed
+    kept.skipped -= skipped
   }
+  const second = await runFiles(again, { ...round, before: sum(round.before, kept), concurrency: 1 })
   console.log(`passed only when run again: ${again.filter((file) => !second.failedFiles.has(file)).join(' ') || 'none'}`)
-  return total
+  return sum(kept, second)
 }
 
+const sum = (a: Counts, b: Counts): Counts => ({
+  passed: a.passed + b.passed,
+  failed: a.failed + b.failed,
+  skipped: a.skipped + b.skipped,
+})
+
+const say = ({ passed, failed, skipped }: Counts): string => `${passed} passed, ${failed} failed, ${skipped} skipped`
+
 /** Prints as it goes. A file that crashes or passes its time limit counts as one failure. */
-async function runFiles(files: readonly string[], limit: AbortSignal, concurrency = CONCURRENCY): Promise<RunCounts> {
+async function runFiles(files: readonly string[], { limit, interruption, before, concurrency }: Round): Promise<RunCounts> {
   if (files.length === 0) return { passed: 0, failed: 0, skipped: 0, failedFiles: new Map() }
-  const stream = run({ files: [...files], concurrency, timeout: FILE_LIMIT_MS, signal: limit })
+  const stream = run({ files: [...files], concurrency: concurrency ?? CONCURRENCY, timeout: FILE_LIMIT_MS, signal: limit })
   const byFile = new Map<string, { passed: number; failed: number; skipped: number }>()
+  const all = () => [...byFile.values()].reduce<Counts>(sum, { passed: 0, failed: 0, skipped: 0 })
+  interruption.running = { files, tally: () => say(sum(before, all())) }
   const count = (file: string | undefined, outcome: keyof Counts) => {
+    // What fails now does so because it is ended.
+    if (interruption.signal.aborted) return
     const counts = byFile.get(file ?? '') ?? { passed: 0, failed: 0, skipped: 0 }
     byFile.set(file ?? '', counts)
     counts[outcome]++
@@ -106,14 +125,17 @@ async function runFiles(files: readonly string[], limit: AbortSignal, concurrenc
     if (details.type === 'suite' && ['subtestsFailed', 'cancelledByParent'].includes(failureType(details.error) ?? '')) return
     count(file, todo !== undefined ? 'skipped' : 'failed')
   })
-  for await (const chunk of stream.compose(new spec())) process.stdout.write(chunk)
+  for await (const chunk of stream.compose(new spec())) if (!interruption.signal.aborted) process.stdout.write(chunk)
+  // The interruption ends the process when all is undone.
+  if (interruption.signal.aborted) await new Promise(() => {})
+  const { words } = await reclaim()
+  if (words !== '') console.log(`of files that ended without undoing it: ${words}`)
   if (limit.aborted) {
     console.log(`the hard limit of ${LIMIT_MS / 60_000} minutes was reached`)
     count(undefined, 'failed')
   }
-  const sum = (outcome: keyof Counts) => [...byFile.values()].reduce((total, counts) => total + counts[outcome], 0)
   return {
-    ...{ passed: sum('passed'), failed: sum('failed'), skipped: sum('skipped') },
+    ...all(),
     failedFiles: new Map([...byFile].filter(([, { failed }]) => failed > 0)),
   }
 }

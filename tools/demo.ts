@@ -1,20 +1,10 @@
 // The main job in one go: daemon up, a real image pulled from a registry, a pod with its network, a container, its log and state.
 import { spawn } from 'node:child_process'
-import {
-  closeSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
-import { tmpdir } from 'node:os'
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { explain } from '@coracle/base/errors'
 import {
   ContainerState,
   type CriClient,
@@ -23,8 +13,11 @@ import {
   PodSandboxState,
   SecurityProfile_ProfileType,
 } from '@coracle/cri-api'
+import { belong, makeOwnDirectory, ownerVariable } from '@coracle/testkit/belongings'
 import { busyboxLayer } from '@coracle/testkit/busybox-images'
 import { eventually } from '@coracle/testkit/eventually'
+import { interruptible } from '@coracle/testkit/interruptible'
+import { ownerName } from '@coracle/testkit/owner'
 import { run } from '@coracle/testkit/program'
 import { startRegistry } from '@coracle/testkit/registry'
 
@@ -32,6 +25,8 @@ const repository = fileURLToPath(new URL('..', import.meta.url))
 const colour = process.stdout.isTTY && process.env['NO_COLOR'] === undefined
 const paint = (code: number) => (text: string) => (colour ? `\x1b[${code}m${text}\x1b[0m` : text)
 const [bold, dim, green, cyan, red] = [paint(1), paint(2), paint(32), paint(36), paint(31)]
+
+const interruption = interruptible()
 
 const podName = `demo-${process.pid}`
 
@@ -58,7 +53,7 @@ function choosePlace(keep: boolean): Place {
       temporary: undefined,
     }
   }
-  const temporary = mkdtempSync(join(tmpdir(), 'coracle-demo-'))
+  const temporary = makeOwnDirectory('coracle-demo-')
   const at = (name: string) => join(temporary, name)
   return {
     root: at('root'),
@@ -73,17 +68,20 @@ function choosePlace(keep: boolean): Place {
 async function step<T>(title: string, work: () => Promise<T>, show: (result: T) => string): Promise<T> {
   const start = performance.now()
   try {
-    const result = await work()
+    const result = await interruption.step(work())
     const ms = `${(performance.now() - start).toFixed(0)} ms`
     console.log(`${green('✓')} ${title.padEnd(28)} ${dim(ms.padStart(8))}   ${show(result)}`)
     return result
   } catch (err) {
     console.log(`${red('✗')} ${title}`)
+    // What an interrupted call makes shall be there for its undoing to find.
+    await interruption.settled()
     throw err
   }
 }
 
-async function startDaemon(place: Place): Promise<number> {
+/** `onPid` gets the pid at once, the promise resolves to it when the daemon serves. */
+async function startDaemon(place: Place, onPid: (pid: number) => void): Promise<number> {
   mkdirSync(place.cniConfigDir, { recursive: true })
   // A machine that has a network configuration keeps it.
   if (readdirSync(place.cniConfigDir).length === 0) {
@@ -94,11 +92,17 @@ async function startDaemon(place: Place): Promise<number> {
   }
   const log = openSync(place.log, 'a', 0o600)
   const flags = ['--root', place.root, '--state', place.state, '--socket', place.socket, '--cni-config-dir', place.cniConfigDir]
-  const daemon = spawn(join(repository, 'bin/coracled'), flags, { detached: true, stdio: ['ignore', log, log] })
+  // One that shall stay carries no mark of ours.
+  const { [ownerVariable]: mark, ...env } = process.env
+  const marked = place.temporary === undefined ? env : { ...env, [ownerVariable]: mark }
+  const daemon = spawn(join(repository, 'bin/coracled'), flags, { detached: true, stdio: ['ignore', log, log], env: marked })
   closeSync(log)
   daemon.unref()
   const { pid } = daemon
   if (pid === undefined) throw new Error('bin/coracled could not be started')
+  onPid(pid)
+  const name = ownerName(pid)
+  if (place.temporary !== undefined && name !== undefined) belong({ kind: 'process', owner: name })
   await eventually('the daemon serves', async () => daemon.exitCode !== null || existsSync(place.socket), { timeoutMs: 20_000 })
   if (daemon.exitCode !== null) throw new Error(`the daemon ended at once:\n${readFileSync(place.log, 'utf8').slice(-2000)}`)
   return pid
@@ -198,6 +202,8 @@ async function main(): Promise<void> {
   console.log(bold('Coracle: from nothing to a running pod\n'))
   const place = choosePlace(values.keep)
   const hadBridge = existsSync('/sys/class/net/coracle0')
+  using bridge = new DisposableStack()
+  if (!hadBridge && place.temporary !== undefined) bridge.use(belong({ kind: 'link', name: 'coracle0' }))
   const logDirectory = join(place.state, 'demo-logs')
   let pid: number | undefined
   let succeeded = false
@@ -212,9 +218,9 @@ async function main(): Promise<void> {
         () => `${image} ${dim('(busybox-static, registry on loopback)')}`,
       )
     }
-    pid = await step(
+    await step(
       'start the daemon',
-      () => startDaemon(place),
+      () => startDaemon(place, (started) => (pid = started)),
       (daemon) => `pid ${daemon}, ${place.socket}`,
     )
     await using client = connect(place.socket)
@@ -228,7 +234,7 @@ async function main(): Promise<void> {
     await show(client, containerId, join(logDirectory, 'hello.log'))
     if (values.keep) {
       succeeded = true
-      return sayHowToTalk(pid, place)
+      return sayHowToTalk(pid ?? -1, place)
     }
     await step(
       'stop the container',
@@ -259,4 +265,9 @@ async function main(): Promise<void> {
   console.log(bold('\nAll of it is gone again. To keep it running: npm run demo -- --keep'))
 }
 
-await main()
+try {
+  await main()
+} catch (err) {
+  process.exitCode ??= 1
+  console.error(`${red('✗')} ${explain(err)}`)
+}

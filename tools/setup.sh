@@ -32,11 +32,15 @@ if [ -n "$missing" ]; then
   made=
   if [ ! -e $policy ]; then printf '#!/bin/sh\nexit 101\n' >$policy; chmod 755 $policy; made=yes; fi
   trap '[ -z "$made" ] || rm -f $policy' EXIT
+  # A shell that a signal ends does not get as far as EXIT by itself.
+  trap 'exit 129' HUP
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
   export DEBIAN_FRONTEND=noninteractive
   apt-get update -qq
   apt-get install -y -qq --no-install-recommends $missing >/dev/null
   [ -z "$made" ] || rm -f $policy
-  trap - EXIT
+  trap - EXIT HUP INT TERM
 fi
 
 stamp=node_modules/.package-lock.json

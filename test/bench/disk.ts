@@ -1,6 +1,7 @@
 // File systems for the measurement: data on ext4 with a journal (loop-mounted), run state on tmpfs.
 import { mkdir, open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { belong } from '@coracle/testkit/belongings'
 import { run } from '@coracle/testkit/program'
 
 const imageBytes = 8 * 1024 ** 3
@@ -14,6 +15,7 @@ async function mustRun(...argv: [string, ...string[]]): Promise<void> {
 export async function mountExt4(target: string, scratchDir: string): Promise<AsyncDisposable> {
   const image = join(scratchDir, `coracle-bench-${process.pid}-${Date.now()}.img`)
   await using undo = new AsyncDisposableStack()
+  undo.use(belong({ kind: 'file', path: image }))
   undo.defer(() => rm(image, { force: true }))
   const file = await open(image, 'wx', 0o600)
   await file.truncate(imageBytes)

@@ -5,6 +5,7 @@ import { cpus, release, totalmem } from 'node:os'
 import { explain } from '@coracle/base/errors'
 import { run } from '@coracle/testkit/program'
 import { type Registry, startRegistry } from '@coracle/testkit/registry'
+import { exitCodeOf, handleSignals, undoNow } from '@coracle/testkit/signals'
 import type { Bench } from './bench.ts'
 import { prepareImages } from './images.ts'
 import { type Options, parseOptions, type ScenarioName, usage } from './options.ts'
@@ -42,12 +43,16 @@ async function main(argv: readonly string[]): Promise<number> {
   const options = parseOptions(argv)
   const say = (line: string) => void process.stderr.write(`${new Date().toISOString().slice(11, 19)} ${line}\n`)
   const stop = new AbortController()
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.on(signal, () => {
-      say(`${signal}: stopping and cleaning up`)
-      stop.abort(new Error(`stopped by ${signal}`))
-    })
-  }
+  // In order, since there may be pods on a server that is not ours; the second time at once.
+  handleSignals((signal) => {
+    process.exitCode = exitCodeOf(signal)
+    if (stop.signal.aborted) {
+      undoNow(process.pid)
+      process.exit()
+    }
+    say(`${signal}: stopping and cleaning up`)
+    stop.abort(new Error(`stopped by ${signal}`))
+  })
   await using stack = new AsyncDisposableStack()
   const recorder = new Recorder()
   const targets = await prepare(options, { stack, say, signal: stop.signal })
@@ -127,5 +132,5 @@ try {
   process.exitCode = await main(process.argv.slice(2))
 } catch (err) {
   console.error(explain(err))
-  process.exitCode = 1
+  process.exitCode ??= 1
 }

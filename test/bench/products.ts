@@ -3,6 +3,7 @@ import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { connect } from '@coracle/cri-api'
+import { belong } from '@coracle/testkit/belongings'
 import { eventually } from '@coracle/testkit/eventually'
 import { freePort } from '@coracle/testkit/free-port'
 import { type Program, run, startProgram } from '@coracle/testkit/program'
@@ -35,6 +36,7 @@ export async function startProduct(
   undo.use(await mountTmpfs(world.state))
   undo.defer(() => killLeftovers(world))
   const cgroupParent = `/${world.networkName}-bench`
+  undo.use(belong({ kind: 'cgroup', path: cgroupParent }))
   undo.defer(() => removeCgroups(cgroupParent))
   await rm(join(world.cniConfigDir, '10-test.conflist'))
   await writeFile(join(world.cniConfigDir, '10-bench.conflist'), JSON.stringify(conflist(world, options.network)), {

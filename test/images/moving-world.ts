@@ -1,10 +1,10 @@
 // What the tests of moving images stand on: the registry of the run, a directory of their own, and the programs by name.
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { makeOwnDirectory } from '@coracle/testkit/belongings'
 import { run } from '@coracle/testkit/program'
 import { startRegistry } from '@coracle/testkit/registry'
 import { openRegistry } from '../cri/suite.ts'
@@ -28,12 +28,12 @@ export class MovingWorld implements AsyncDisposable {
   }
 
   static async open(): Promise<MovingWorld> {
-    return new MovingWorld(await mkdtemp(join(tmpdir(), 'coracle-moving-')), await openRegistry())
+    return new MovingWorld(makeOwnDirectory('coracle-moving-'), await openRegistry())
   }
 
   /** With an empty registry of its own. */
   static async openAlone({ images }: Pick<MovingWorld, 'images'>): Promise<MovingWorld> {
-    return new MovingWorld(await mkdtemp(join(tmpdir(), 'coracle-moving-')), { registry: await startRegistry(), images })
+    return new MovingWorld(makeOwnDirectory('coracle-moving-'), { registry: await startRegistry(), images })
   }
 
   path(name: string): string {

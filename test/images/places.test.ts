@@ -1,11 +1,11 @@
 // Images and writable layers on disks of their own, and a read-only store beside them, as an operator configures them.
 import assert from 'node:assert/strict'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { codeOf } from '@coracle/base/errors'
 import { Store } from '@coracle/cri-api/store'
+import { makeOwnDirectory } from '@coracle/testkit/belongings'
 import { needsRoot } from '@coracle/testkit/needs-root'
 import { run } from '@coracle/testkit/program'
 import { Cri } from '../cri/suite.ts'
@@ -17,7 +17,7 @@ async function ok(...argv: readonly [string, ...string[]]): Promise<void> {
 
 /** An empty file system of its own, gone with the scope. */
 async function tmpfs(sizeMib: number): Promise<{ readonly path: string } & AsyncDisposable> {
-  const path = mkdtempSync(join(tmpdir(), 'ct-disk-'))
+  const path = makeOwnDirectory('ct-disk-')
   await ok('mount', '-t', 'tmpfs', '-o', `mode=711,size=${sizeMib}m`, 'tmpfs', path)
   return {
     path,
@@ -56,7 +56,7 @@ describe('places of images and containers', needsRoot(), () => {
   })
 
   it('an additional store: images without a pull, and nothing is written to it', async () => {
-    const directory = mkdtempSync(join(tmpdir(), 'ct-store-'))
+    const directory = makeOwnDirectory('ct-store-')
     const store = join(directory, 'store')
     mkdirSync(store)
     try {

@@ -1,12 +1,12 @@
 // Registries as operators configure them, through the real daemon: the files of containerd and of the containers tools, credentials,
 // certificates, proxies, and errors that say what is wrong. Ids of tests are those of the hazard catalogue.
 import assert from 'node:assert/strict'
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { after, afterEach, it } from 'node:test'
 import { codeOf, explain } from '@coracle/base/errors'
 import { createAuthority } from '@coracle/testkit/authority'
+import { makeOwnDirectory } from '@coracle/testkit/belongings'
 import { startConnectProxy } from '@coracle/testkit/connect-proxy'
 import { eventually } from '@coracle/testkit/eventually'
 import { type FaultRegistry, startFaultRegistry } from '@coracle/testkit/fault-registry'
@@ -15,7 +15,7 @@ import { tar } from '@coracle/testkit/tar'
 import { criSuite } from '../cri/suite.ts'
 import { coraclePath } from './moving-world.ts'
 
-const directory = mkdtempSync(join(tmpdir(), 'coracle-registry-test-'))
+const directory = makeOwnDirectory('coracle-registry-test-')
 const at = (name: string) => join(directory, name)
 let serial = 0
 function write(name: string, text: string): void {

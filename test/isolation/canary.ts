@@ -1,9 +1,9 @@
 // The oracle of the escape kit: things of this machine that a container must not change, counted from outside before and after.
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, lstatSync, mkdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { makeOwnDirectory } from '@coracle/testkit/belongings'
 import { run } from '@coracle/testkit/program'
 import type { Bed } from './suite.ts'
 
@@ -11,7 +11,7 @@ import type { Bed } from './suite.ts'
 export const canaryText = 'canary-of-the-node'
 
 export class Canary implements AsyncDisposable {
-  readonly directory = mkdtempSync(join(tmpdir(), 'coracle-canary-'))
+  readonly directory = makeOwnDirectory('coracle-canary-')
   readonly #bed: Bed
   #before: Readonly<Record<string, string>> = {}
 

@@ -1,13 +1,13 @@
 // CDI as kubelet uses it: files on the node, names in the request, and what is then true inside the container, under each runtime.
 import assert from 'node:assert/strict'
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
+import { makeOwnDirectory } from '@coracle/testkit/belongings'
 import { failsWith } from '../cri/expect.ts'
 import { criSuite } from '../cri/suite.ts'
 
-const base = mkdtempSync(join(tmpdir(), 'cdi-'))
+const base = makeOwnDirectory('cdi-')
 const [low, high] = [join(base, 'low'), join(base, 'high')]
 const library = join(base, 'library')
 const hook = join(base, 'hook.sh')

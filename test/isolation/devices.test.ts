@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
+import { belong } from '@coracle/testkit/belongings'
 import { run } from '@coracle/testkit/program'
 import { failsWith } from '../cri/expect.ts'
 import { type ContainerUnderTest, type Cri, criSuite } from '../cri/suite.ts'
@@ -27,6 +28,7 @@ privileged_without_host_devices = true
 /** A directory of device nodes below /dev, with a link and a directory in it; gone with its scope. */
 async function deviceDirectory(cri: Cri) {
   const path = mkdtempSync(`/dev/${cri.unique('test-')}`)
+  belong({ kind: 'directory', path })
   const steps: [string, ...string[]][] = [
     ['/bin/mknod', '-m', '640', join(path, 'fuse'), 'c', '10', '229'],
     ['/bin/chown', '12:34', join(path, 'fuse')],

@@ -1,11 +1,10 @@
 // Whatever hangs is named: by `coracle why`, in the error of the call that ran out of time, in verbose Status.
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { rmSync } from 'node:fs'
 import { after, afterEach, it } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { CodedError } from '@coracle/base/errors'
+import { makeOwnDirectory } from '@coracle/testkit/belongings'
 import { eventually } from '@coracle/testkit/eventually'
 import { parseExposition } from '@coracle/testkit/exposition'
 import { startFaultRegistry } from '@coracle/testkit/fault-registry'
@@ -17,7 +16,7 @@ import { createWrapperRuntime } from '@coracle/testkit/wrapper-runtime'
 import { criSuite } from '../cri/suite.ts'
 
 const program = fileURLToPath(new URL('../../bin/coracle', import.meta.url))
-const directory = mkdtempSync(join(tmpdir(), 'coracle-why-'))
+const directory = makeOwnDirectory('coracle-why-')
 const wrapper = createWrapperRuntime({ directory, program: '/usr/sbin/runc', slowSeconds: 12 })
 
 const port = await freePort()

@@ -1,13 +1,14 @@
 // The plugins of Debian's containernetworking-plugins, in network namespaces, bridges and subnets of this test's own.
 import assert from 'node:assert/strict'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
-import { networkInterfaces, tmpdir } from 'node:os'
+import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { codeOf } from '@coracle/base/errors'
 import { isObject } from '@coracle/base/parse-json'
 import { createHost } from '@coracle/host'
+import { belong, makeOwnDirectory, type Owned } from '@coracle/testkit/belongings'
 import { needsRoot } from '@coracle/testkit/needs-root'
 import { run as runProgram } from '@coracle/testkit/program'
 import type { Attachment, Cni } from '../src/cni.ts'
@@ -27,10 +28,14 @@ async function run(...argv: [string, ...string[]]): Promise<string> {
 
 /** One network on the machine; leaves nothing behind and says so. */
 class RealNetwork implements AsyncDisposable {
-  readonly dir = mkdtempSync(join(tmpdir(), 'coracle-cni-root-'))
+  readonly dir = makeOwnDirectory('coracle-cni-root-')
   readonly ids: string[] = []
   readonly #open: Cni[] = []
   readonly #pods: Attachment[] = []
+  readonly #owned: Owned[] = [
+    belong({ kind: 'link', name: bridge }),
+    belong({ kind: 'network', name: `net-${tag}`, subnetPrefix: `${subnet}.` }),
+  ]
 
   constructor(plugins: readonly unknown[], fields: Record<string, unknown> = {}) {
     mkdirSync(join(this.dir, 'net.d'))
@@ -47,6 +52,7 @@ class RealNetwork implements AsyncDisposable {
 
   async pod(name: string, fields: Partial<Attachment> = {}): Promise<Attachment> {
     const containerId = `${name}-${tag}`
+    this.#owned.push(belong({ kind: 'netns', name: containerId }))
     await run('ip', 'netns', 'add', containerId)
     this.ids.push(containerId)
     await run('ip', 'netns', 'exec', containerId, 'ip', 'link', 'set', 'lo', 'up')
@@ -90,6 +96,7 @@ class RealNetwork implements AsyncDisposable {
     for (const cni of this.#open) cni.close()
     for (const id of this.ids) await run('ip', 'netns', 'delete', id).catch(() => '')
     await run('ip', 'link', 'delete', bridge).catch(() => '')
+    for (const thing of this.#owned) thing.release()
     rmSync(this.dir, { recursive: true, force: true })
     assert.deepEqual(traces, [])
   }

@@ -1,9 +1,9 @@
 // Root file systems made to lead the runtime out of them. The oracle: a directory of the host and the host's own /dev stay as they were.
 import assert from 'node:assert/strict'
-import { lstatSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { lstatSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
+import { makeOwnDirectory } from '@coracle/testkit/belongings'
 import { needsRoot } from '@coracle/testkit/needs-root'
 import { run } from '@coracle/testkit/program'
 import { createSpec } from '../src/spec.ts'
@@ -66,7 +66,7 @@ for (const runtime of ['/usr/bin/crun', '/usr/sbin/runc']) {
     for (const [name, trap] of Object.entries(traps))
       test(name, async () => {
         await using sandbox = await Sandbox.create()
-        const canary = mkdtempSync(join(tmpdir(), 'coracle-canary-'))
+        const canary = makeOwnDirectory('coracle-canary-')
         try {
           writeFileSync(join(canary, 'file'), 'canary')
           const before = await hostState(canary)

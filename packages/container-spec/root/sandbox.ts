@@ -1,18 +1,19 @@
 // A place to run specs in: a root file system of busybox, the pod's namespaces and files, a cgroup, and plain `crun run` / `runc run`.
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { cpSync, existsSync, mkdirSync, readdirSync, rmdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { RuntimeSpec } from '@coracle/oci-spec/runtime-spec'
+import { belong, makeOwnDirectory } from '@coracle/testkit/belongings'
 import { type Output, type Program, run, startProgram } from '@coracle/testkit/program'
 import { createSpec } from '../src/spec.ts'
 import type { PodFacts, SpecInput } from '../src/spec-input.ts'
 import { host, input, podFacts } from '../test/sample-input.ts'
 
 export class Sandbox implements AsyncDisposable {
-  readonly directory = mkdtempSync(join(tmpdir(), 'coracle-spec-'))
+  readonly directory = makeOwnDirectory('coracle-spec-')
   readonly rootfs = join(this.directory, 'rootfs')
   readonly cgroup = `/coracle-spec-${process.pid}`
   pod: PodFacts = podFacts()
+  readonly #cgroupOwned = belong({ kind: 'cgroup', path: this.cgroup })
   #holder: Program | undefined
   #count = 0
 
@@ -67,6 +68,7 @@ export class Sandbox implements AsyncDisposable {
       const path = join('/sys/fs/cgroup', name, this.cgroup)
       if (existsSync(path)) rmdirSync(path)
     }
+    this.#cgroupOwned.release()
     rmSync(this.directory, { recursive: true, force: true })
   }
 }

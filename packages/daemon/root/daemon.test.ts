@@ -1,15 +1,15 @@
 // The daemon as a process on a real kernel: its files, its environment, systemd, hostile clients, a full disk.
 import assert from 'node:assert/strict'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { connect as connectHttp2 } from 'node:http2'
 import { connect as connectSocket } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { codeOf } from '@coracle/base/errors'
 import { ContainerState, PodSandboxState } from '@coracle/cri-api'
+import { makeOwnDirectory } from '@coracle/testkit/belongings'
 import { pushTestImages, type TestImages } from '@coracle/testkit/busybox-images'
 import { eventually } from '@coracle/testkit/eventually'
 import { needsRoot } from '@coracle/testkit/needs-root'
@@ -104,7 +104,7 @@ describe('environment of the daemon', needsRoot(), () => {
 
 describe('systemd', needsRoot(), () => {
   it('is told of readiness, life, reloads and the end', async () => {
-    const directory = mkdtempSync(join(tmpdir(), 'ct-notify-'))
+    const directory = makeOwnDirectory('ct-notify-')
     const [socket, log] = [join(directory, 's'), join(directory, 'log')]
     try {
       await using _receiver = await startProgram({ argv: ['socat', '-u', `UNIX-RECV:${socket}`, 'STDOUT'], logPath: log })
@@ -202,7 +202,7 @@ describe('hostile clients', needsRoot(), () => {
 
 describe('commands', needsRoot(), () => {
   it('config and doctor tell by their exit code', async () => {
-    const directory = mkdtempSync(join(tmpdir(), 'ct-config-'))
+    const directory = makeOwnDirectory('ct-config-')
     try {
       const [good, bad] = [join(directory, 'good.toml'), join(directory, 'bad.toml')]
       writeFileSync(good, '[log]\nlevel = "debug"\n')
@@ -245,7 +245,7 @@ describe('a handler that the configuration loses', needsRoot(), () => {
 
 describe('a full disk', needsRoot(), () => {
   it('refuses what is new and lets go of what is there', async () => {
-    const disk = mkdtempSync(join(tmpdir(), 'ct-full-'))
+    const disk = makeOwnDirectory('ct-full-')
     await run(['mount', '-t', 'tmpfs', '-o', 'size=128m', 'tmpfs', disk])
     try {
       mkdirSync(join(disk, 'root'))

@@ -1,8 +1,7 @@
 // A directory of its own for each test, which must be empty of mounts and gone at the end, and no fd more open than before.
 import assert from 'node:assert/strict'
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { readdirSync, readFileSync, rmSync } from 'node:fs'
+import { makeOwnDirectory } from '@coracle/testkit/belongings'
 
 export interface Scratch extends AsyncDisposable {
   readonly path: string
@@ -11,7 +10,7 @@ export interface Scratch extends AsyncDisposable {
 export const openFds = (): number => readdirSync('/proc/self/fd').length
 
 export function scratch(): Scratch {
-  const path = mkdtempSync(join(tmpdir(), 'coracle-host-'))
+  const path = makeOwnDirectory('coracle-host-')
   const fds = openFds()
   return {
     path,

@@ -1,10 +1,10 @@
 // A store of its own with a registry that does what a test says; at its end nothing may be left mounted or running.
 import assert from 'node:assert/strict'
-import { mkdtempSync, readFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createHost, type Host } from '@coracle/host'
 import { parseReference } from '@coracle/oci-spec/reference'
+import { makeOwnDirectory } from '@coracle/testkit/belongings'
 import { type FaultRegistry, startFaultRegistry } from '@coracle/testkit/fault-registry'
 import type { Credentials, Image } from '../src/images.ts'
 import { createImages, type ImagesOptions, type ReloadableImages } from '../src/mod.ts'
@@ -27,7 +27,7 @@ export const soon = (): AbortSignal => AbortSignal.timeout(20_000)
 
 export async function createImagesWorld(
   options: Partial<ImagesOptions> = {},
-  directory = mkdtempSync(join(tmpdir(), 'coracle-images-')),
+  directory = makeOwnDirectory('coracle-images-'),
 ): Promise<ImagesWorld> {
   const registry = await startFaultRegistry()
   const host = createHost()

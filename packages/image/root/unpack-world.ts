@@ -1,12 +1,11 @@
 // A place of its own to unpack layers in: a registry that serves what a test made, one worker, and a look at what came out.
 import { lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
-import { mkdtemp } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { createHost } from '@coracle/host'
 import { loadUnpackSyscalls } from '@coracle/host/unpack-syscalls'
 import { type DiffId, parseDigest } from '@coracle/oci-spec/digest'
+import { makeOwnDirectory } from '@coracle/testkit/belongings'
 import { type FaultRegistry, sha256, startFaultRegistry } from '@coracle/testkit/fault-registry'
 import type { ExtractLimits } from '../src/unpack/extract.ts'
 import type { LayerJob, UnpackedLayer } from '../src/unpack/messages.ts'
@@ -41,7 +40,7 @@ const host = createHost()
 const sys = loadUnpackSyscalls()
 
 export async function createUnpackWorld(): Promise<UnpackWorld> {
-  const directory = await mkdtemp(join(tmpdir(), 'coracle-unpack-'))
+  const directory = makeOwnDirectory('coracle-unpack-')
   const staging = join(directory, 'staging')
   mkdirSync(staging)
   mkdirSync(join(directory, 'cache'))

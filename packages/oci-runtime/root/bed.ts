@@ -1,21 +1,11 @@
 // A bed for real containers: a busybox root file system, one runtime, and a check that nothing is left.
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import {
-  chmodSync,
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-} from 'node:fs'
-import { tmpdir } from 'node:os'
+import { chmodSync, copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { createHost } from '@coracle/host'
 import type { LinuxResources, Process, RuntimeSpec } from '@coracle/oci-spec/runtime-spec'
+import { belong, makeOwnDirectory } from '@coracle/testkit/belongings'
 import { eventually } from '@coracle/testkit/eventually'
 import {
   type ContainerPaths,
@@ -54,11 +44,12 @@ export interface MakeOptions {
 }
 
 export class Bed {
-  readonly directory = mkdtempSync(join(tmpdir(), 'coracle-oci-'))
+  readonly directory = makeOwnDirectory('coracle-oci-')
   readonly host = createHost()
   readonly runtime: OciRuntime
   readonly rootfs = join(this.directory, 'rootfs')
   readonly cgroupParent = `/coracle-test-${randomBytes(4).toString('hex')}`
+  readonly #cgroupOwned = belong({ kind: 'cgroup', path: this.cgroupParent })
   readonly #made: ContainerPaths[] = []
   // Watching for exits does not keep a process alive; a test that waits for one must.
   readonly #awake = setInterval(() => {}, 60_000)
@@ -166,6 +157,7 @@ export class Bed {
     const files = this.#made.flatMap(({ state }) => (existsSync(state) ? readdirSync(state) : []))
     const cgroups = this.#made.filter(({ id }) => this.host.cgroups.exists(`${this.cgroupParent}/${id}`))
     await this.host.cgroups.remove(this.cgroupParent)
+    this.#cgroupOwned.release()
     rmSync(this.directory, { recursive: true, force: true })
     assert.deepEqual({ left, records, files, cgroups }, { left: [], records: [], files: [], cgroups: [] })
   }

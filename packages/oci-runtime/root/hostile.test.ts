@@ -1,10 +1,9 @@
 // A runtime that hangs, floods, lies or crashes: every call ends in time, with an error that says something, and leaves nothing.
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { rmSync } from 'node:fs'
 import { describe, test } from 'node:test'
 import { codeOf, explain } from '@coracle/base/errors'
+import { makeOwnDirectory } from '@coracle/testkit/belongings'
 import { needsRoot } from '@coracle/testkit/needs-root'
 import { createWrapperRuntime, failWords, type WrapperMode } from '@coracle/testkit/wrapper-runtime'
 import { Bed, never, processOf, runtimes } from './bed.ts'
@@ -15,7 +14,7 @@ for (const { name, program } of runtimes) {
   const kind = name === 'crun' ? 'crun' : 'runc'
   describe(`${name} behind a misbehaving wrapper`, needsRoot(), () => {
     async function withWrapper(work: (bed: Bed, wrapper: ReturnType<typeof createWrapperRuntime>) => Promise<void>) {
-      const directory = mkdtempSync(join(tmpdir(), 'coracle-wrapper-'))
+      const directory = makeOwnDirectory('coracle-wrapper-')
       const wrapper = createWrapperRuntime({ directory, program, slowSeconds: 30 })
       try {
         await using bed = new Bed(wrapper.program, { kind, timeouts })

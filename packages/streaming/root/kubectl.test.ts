@@ -3,12 +3,11 @@ import assert from 'node:assert/strict'
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { buffer, text } from 'node:stream/consumers'
 import { test } from 'node:test'
+import { makeOwnDirectory } from '@coracle/testkit/belongings'
 import { createStreaming } from '../src/mod.ts'
 import { createTestTarget } from '../src/test-target.ts'
 import { startApiServer } from './api-server.ts'
@@ -19,7 +18,7 @@ const skip = missing && process.env['TEST_ROOT'] === undefined ? 'kubectl is not
 const WAIT_MS = 20_000
 
 async function start(websocket: boolean) {
-  const home = mkdtempSync(join(tmpdir(), 'coracle-kubectl-'))
+  const home = makeOwnDirectory('coracle-kubectl-')
   const target = createTestTarget()
   const streaming = await createStreaming({}, target)
   const api = await startApiServer(streaming)

@@ -1,10 +1,10 @@
 // A certificate authority for one test, made by openssl(1): servers and clients, also with certificates that must not be believed.
 import { execFile } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { makeOwnDirectory } from './belongings.ts'
 
 /** PEM texts. */
 export interface Identity {
@@ -30,7 +30,7 @@ const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'
 const defaultNames = ['IP:127.0.0.1', 'DNS:localhost']
 
 export async function createAuthority(): Promise<Authority> {
-  const directory = await mkdtemp(join(tmpdir(), 'coracle-tls-'))
+  const directory = makeOwnDirectory('coracle-tls-')
   const at = (name: string) => join(directory, name)
   const openssl = (...args: string[]) => promisify(execFile)('openssl', args)
   const ca = ['-CA', at('ca.pem'), '-CAkey', at('ca.key')]

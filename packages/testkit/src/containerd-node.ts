@@ -27,6 +27,7 @@ state = ${JSON.stringify(world.state)}
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = ${JSON.stringify(pauseImage)}
   restrict_oom_score_adj = true
+  netns_mounts_under_state_dir = true
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = ${JSON.stringify(world.cniPluginDir)}
     conf_dir = ${JSON.stringify(world.cniConfigDir)}

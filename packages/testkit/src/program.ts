@@ -3,6 +3,8 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { openSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { belong, ownerVariable, thisOwner } from './belongings.ts'
+import { ownerName } from './owner.ts'
 
 export interface Program extends AsyncDisposable {
   readonly pid: number
@@ -28,7 +30,8 @@ export async function startProgram({ argv: [file, ...args], logPath, env }: Prog
   const log = openSync(logPath, 'a')
   // Without node:test's own variables: a Node program would otherwise report its tests to our runner.
   const { NODE_TEST_CONTEXT: _context, ...inherited } = process.env
-  const child = spawn(file, args, { stdio: ['ignore', log, log], env: { ...inherited, ...env }, detached: true })
+  const mark = { [ownerVariable]: thisOwner() }
+  const child = spawn(file, args, { stdio: ['ignore', log, log], env: { ...inherited, ...env, ...mark }, detached: true })
   const exited = new Promise<{ exitCode: number | null; signal: string | null }>((resolve) => {
     child.once('exit', (exitCode, signal) => resolve({ exitCode, signal }))
   })
@@ -36,6 +39,9 @@ export async function startProgram({ argv: [file, ...args], logPath, env }: Prog
     child.once('spawn', resolve)
     child.once('error', reject)
   })
+  const name = ownerName(child.pid ?? -1)
+  const owned = name === undefined ? undefined : belong({ kind: 'process', owner: name })
+  void exited.then(() => owned?.release())
   return programOf(child, exited)
 }
 

@@ -1,10 +1,11 @@
 // A registry on loopback for one test run: Debian's docker-registry, filled with images made on the spot. CI has no other.
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { makeOwnDirectory } from './belongings.ts'
 import { eventually } from './eventually.ts'
 import { type Program, startProgram } from './program.ts'
+import { reclaimOnce } from './reclaim.ts'
 import { buildImage, type ImageSource, sha256 } from './test-image.ts'
 
 export interface Registry extends AsyncDisposable {
@@ -16,7 +17,8 @@ export interface Registry extends AsyncDisposable {
 
 /** Starts a registry on a free port with its data in a temporary directory; both are gone when it is disposed of. */
 export async function startRegistry(): Promise<Registry> {
-  const directory = await mkdtemp(join(tmpdir(), 'coracle-registry-'))
+  await reclaimOnce()
+  const directory = makeOwnDirectory('coracle-registry-')
   const host = `127.0.0.1:${await freePort()}`
   const config = {
     version: '0.1',

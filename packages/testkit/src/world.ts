@@ -1,10 +1,12 @@
 // A world of its own for one daemon under test: directories, a bridge and subnet nobody else uses, a CNI configuration.
 import { existsSync } from 'node:fs'
-import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { networkInterfaces, tmpdir } from 'node:os'
+import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
+import { belong, makeOwnDirectory, thisOwner } from './belongings.ts'
 import { FAULTY_PLUGIN, installFaultyPlugin } from './faulty-plugin.ts'
 import { run } from './program.ts'
+import { reclaimOnce } from './reclaim.ts'
 
 export interface World {
   /** Everything of this world is below it, the socket too (its path stays under the 107 bytes of sun_path). */
@@ -38,10 +40,14 @@ export interface WorldOptions {
 const SYSTEM_PLUGIN_DIR = '/usr/lib/cni'
 
 export async function makeWorld(options: WorldOptions = {}): Promise<World> {
-  const directory = await mkdtemp(join(tmpdir(), 'ct-'))
+  await reclaimOnce()
+  const directory = makeOwnDirectory('ct-')
   // Runtimes go to the roots of pods with user namespaces as an unprivileged user.
   await chmod(directory, 0o711)
   const claim = await claimNumber()
+  const name = `ct${claim.number}`
+  const subnetPrefix = `10.211.${claim.number}.`
+  const network = [belong({ kind: 'network', name, subnetPrefix }), belong({ kind: 'link', name })]
   const disks = (['root', 'state', 'pods'] as const).filter((name) => options.disks?.[name] !== undefined)
   const world = {
     directory,
@@ -53,13 +59,12 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
     ipamDir: join(directory, 'ipam'),
     pods: join(directory, 'pods'),
     daemonLog: join(directory, 'daemon.log'),
-    bridge: `ct${claim.number}`,
-    networkName: `ct${claim.number}`,
-    subnetPrefix: `10.211.${claim.number}.`,
+    ...{ bridge: name, networkName: name, subnetPrefix },
     async remove() {
-      await run(['ip', 'link', 'delete', `ct${claim.number}`])
-      for (const name of disks) await run(['umount', '-R', world[name]])
+      await run(['ip', 'link', 'delete', name])
+      for (const disk of disks) await run(['umount', '-R', world[disk]])
       await rm(directory, { recursive: true, force: true })
+      for (const owned of network) owned.release()
       await claim.release()
     },
   }
@@ -114,29 +119,37 @@ function conflist(
   }
 }
 
+/** One place for all users of the machine's networks, whatever their TMPDIR is. */
+const claims = '/tmp/ct-claims'
+
 /** A number of 0..255 that no other world of this machine holds; test files run side by side in processes of their own. */
 async function claimNumber(): Promise<{ number: number; release(): Promise<void> }> {
-  const claims = join(tmpdir(), 'ct-claims')
   await mkdir(claims, { recursive: true })
   const start = process.pid % 256
   for (let offset = 0; offset < 256; offset++) {
     const number = (start + offset) % 256
     if (networkInterfaces()[`ct${number}`]) continue
-    const claim = join(claims, String(number))
-    if (!(await claimed(claim))) continue
-    return { number, release: () => rm(claim, { force: true }) }
+    const path = join(claims, String(number))
+    if (!(await claimed(path))) continue
+    const claim = belong({ kind: 'file', path })
+    const release = async () => {
+      await rm(path, { force: true })
+      claim.release()
+    }
+    return { number, release }
   }
-  throw new Error(`no free test network: remove stale directories below ${claims}`)
+  throw new Error(`no free test network: remove stale files below ${claims}`)
 }
 
-/** Takes the claim file for this process, also from a process that is gone. */
+/** Takes the claim file for this process. That of a dead process goes with what else was its own, not before. */
 async function claimed(path: string): Promise<boolean> {
   try {
-    await writeFile(path, String(process.pid), { flag: 'wx' })
+    await writeFile(path, thisOwner(), { flag: 'wx' })
     return true
   } catch {
+    // Earlier versions wrote a pid alone.
     const holder = await readFile(path, 'utf8').catch(() => '')
-    if (holder === '' || existsSync(`/proc/${holder}`)) return false
+    if (!/^\d+$/.test(holder) || existsSync(`/proc/${holder}`)) return false
     await rm(path, { force: true })
     return claimed(path)
   }

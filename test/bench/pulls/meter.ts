@@ -1,5 +1,6 @@
 // What a group of processes costs: CPU time by a cgroup of its own (cgroup v2, also beside v1), memory by looking often.
 import { existsSync, mkdirSync, readFileSync, rmdirSync } from 'node:fs'
+import { belong, type Owned } from '@coracle/testkit/belongings'
 import { rssMb } from '../processes.ts'
 
 const lookMs = 50
@@ -15,10 +16,12 @@ export interface Cost {
 
 export class Meter implements Disposable {
   readonly #directory: string
+  readonly #owned: Owned
 
   constructor(name: string) {
     const root = existsSync('/sys/fs/cgroup/unified/cgroup.procs') ? '/sys/fs/cgroup/unified' : '/sys/fs/cgroup'
     this.#directory = `${root}/${name}`
+    this.#owned = belong({ kind: 'cgroup', path: `/${name}` })
     mkdirSync(this.#directory)
   }
 
@@ -47,6 +50,7 @@ export class Meter implements Disposable {
   [Symbol.dispose](): void {
     try {
       rmdirSync(this.#directory)
+      this.#owned.release()
     } catch (err) {
       console.error(`a cgroup stays behind: ${String(err)}`)
     }
