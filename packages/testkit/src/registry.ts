@@ -15,8 +15,13 @@ export interface Registry extends AsyncDisposable {
   push(repository: string, tag: string, image: ImageSource): Promise<string>
 }
 
+export interface RegistryOptions {
+  /** Lines of an htpasswd file (bcrypt): without one of these passwords nothing is answered. `push` cannot be used then. */
+  readonly htpasswd?: string
+}
+
 /** Starts a registry on a free port with its data in a temporary directory; both are gone when it is disposed of. */
-export async function startRegistry(): Promise<Registry> {
+export async function startRegistry({ htpasswd }: RegistryOptions = {}): Promise<Registry> {
   await reclaimOnce()
   const directory = makeOwnDirectory('coracle-registry-')
   const host = `127.0.0.1:${await freePort()}`
@@ -25,7 +30,9 @@ export async function startRegistry(): Promise<Registry> {
     log: { level: 'warn', accesslog: { disabled: true } },
     storage: { filesystem: { rootdirectory: join(directory, 'data') } },
     http: { addr: host, secret: 'test' },
+    ...(htpasswd === undefined ? {} : { auth: { htpasswd: { realm: 'test', path: join(directory, 'htpasswd') } } }),
   }
+  if (htpasswd !== undefined) await writeFile(join(directory, 'htpasswd'), htpasswd)
   // JSON is YAML.
   await writeFile(join(directory, 'config.yml'), JSON.stringify(config))
   const program = await startProgram({
@@ -53,7 +60,7 @@ export function registryAt(host: string): Registry {
 
 async function answers(host: string, program: Program): Promise<boolean> {
   if (!program.running()) throw new Error('docker-registry ended at once')
-  return (await fetch(`http://${host}/v2/`)).ok
+  return [200, 401].includes((await fetch(`http://${host}/v2/`)).status)
 }
 
 async function push(repositoryUrl: string, tag: string, source: ImageSource): Promise<string> {

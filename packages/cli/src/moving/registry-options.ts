@@ -30,12 +30,30 @@ const systemFiles = {
  * @throws UsageError for credentials without a colon.
  */
 export function accessOf(name: string, creds: string | undefined, plainHttp: boolean): RegistryAccess {
-  const registries = { files: { ...systemFiles, authFiles: authFiles(process.env) }, proxies: proxiesOf(process.env) }
-  const access = { registries, ...(plainHttp ? { insecure: true } : {}) }
+  const registries = {
+    files: { ...systemFiles, authFiles: authFiles(process.env) },
+    proxies: proxiesOf(process.env),
+    helpers: helpersOf(process.env),
+  }
+  const access = { registries, processes, ...(plainHttp ? { insecure: true } : {}) }
   if (creds === undefined) return access
   const colon = creds.indexOf(':')
   if (colon < 1) throw new UsageError(`option --${name} expects USER:PASSWORD`)
   return { ...access, credentials: { username: creds.slice(0, colon), password: creds.slice(colon + 1) } }
+}
+
+/** The kernel's door is opened only when a helper is named for the host: most commands need none. */
+const processes: NonNullable<RegistryAccess['processes']> = {
+  run: async (request) => (await import('@coracle/host')).createHost().processes.run(request),
+}
+
+const helperTimeoutMs = 30_000
+
+/** Programs of whoever calls, with all that they find in the environment: their keyring, their region, their token. */
+function helpersOf(environment: Environment): NonNullable<NonNullable<RegistryAccess['registries']>['helpers']> {
+  const directories = (environment['PATH'] || '/usr/local/bin:/usr/bin').split(':').filter((path) => path.startsWith('/'))
+  const given = Object.entries(environment).flatMap(([name, value]) => (value === undefined ? [] : [[name, value] as const]))
+  return { directories, timeoutMs: helperTimeoutMs, environment: Object.fromEntries(given) }
 }
 
 type Environment = { readonly [name: string]: string | undefined }

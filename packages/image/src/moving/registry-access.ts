@@ -1,5 +1,6 @@
 // A registry as a copy needs it: whom to ask, and with what.
 import { cleanupSignal } from '@coracle/base/signals'
+import type { Processes } from '@coracle/host'
 import type { Reference } from '@coracle/oci-spec/reference'
 import type { Credentials } from '../images.ts'
 import type { RegistrySource } from '../registry/client.ts'
@@ -13,7 +14,11 @@ export interface RegistryAccess {
   readonly credentials?: Credentials
   /** Plain HTTP is allowed for the registry itself. */
   readonly insecure?: boolean
+  /** Runs credential helpers that the files name, as `registries.helpers` says. Without it none is run: what needs one is refused. */
+  readonly processes?: Pick<Processes, 'run'>
 }
+
+const noProcesses: Pick<Processes, 'run'> = { run: () => Promise.reject(new Error('no program is run here')) }
 
 const stallTimeoutMs = 60_000
 const retryBaseMs = 500
@@ -21,15 +26,14 @@ const retryBaseMs = 500
 /** `toPush`: only the registry itself, never a mirror. Throws `invalid_argument` when the registry is blocked. */
 export async function registrySource(
   reference: Pick<Reference, 'registry' | 'repository'>,
-  { registries = { files: usualRegistryFiles }, credentials, insecure }: RegistryAccess,
+  { registries = { files: usualRegistryFiles }, credentials, insecure, processes = noProcesses }: RegistryAccess,
   toPush = false,
 ): Promise<RegistrySource> {
   const insecureHosts = [...(registries.insecureHosts ?? []), ...(insecure ? [reference.registry] : [])]
   const config = { ...registries, insecureHosts }
-  // Credential helpers are the daemon's: here credentials come with the command, or from files.
-  const processes = { run: () => Promise.reject(new Error('no program is run here')) }
   const known = new Registries({ config: () => config, processes, stallTimeoutMs, retryBaseMs })
-  const plan = await known.plan(reference, { offline: true }, cleanupSignal())
+  // Whoever brings credentials does not want to be asked for others.
+  const plan = await known.plan(reference, { offline: processes === noProcesses || credentials !== undefined }, cleanupSignal())
   const itself = plan.endpoints.filter(({ role }) => role === 'registry').slice(0, 1)
   return known.sourceOf({ ...plan, endpoints: toPush ? itself : plan.endpoints }, credentials)
 }

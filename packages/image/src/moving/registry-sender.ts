@@ -1,6 +1,6 @@
 // Requests that write to a registry: authorized as it asks, tried again when it is busy, and refusals told in its own words.
 import { delay } from '@coracle/base/signals'
-import { type AuthDeps, answerChallenge, basicPair } from '../registry/auth.ts'
+import { type AuthDeps, answerChallenge, basicPair, lackOf } from '../registry/auth.ts'
 import type { RegistrySource } from '../registry/client.ts'
 import type { Endpoint } from '../registry/endpoints.ts'
 import { failureOf, RegistryError } from '../registry/errors.ts'
@@ -90,9 +90,9 @@ export function createRegistrySender(source: RegistrySource): RegistrySender {
     const limits = { host: endpoint.host, maxBytes: maxErrorBytes, stallMs: source.stallTimeoutMs }
     const body = await readBody(answer, limits).catch(() => Buffer.alloc(0))
     const detail = secrets.redact(body.toString('utf8').trim())
-    return new RegistryError(failureOf(status), `${endpoint.host} answers ${status}${detail === '' ? '' : `: ${detail}`}`, {
-      status,
-    })
+    const lack = credentials === undefined ? lackOf(endpoint, status) : ''
+    const words = `${endpoint.host} answers ${status}${detail === '' ? '' : `: ${detail}`}${lack}`
+    return new RegistryError(failureOf(status), words, { status })
   }
 
   return {
