@@ -1,7 +1,7 @@
 // A run of tests that is ended from outside leaves nothing: what it had made is counted before and after, not asked of the runner.
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
-import { chmodSync, closeSync, existsSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { fileURLToPath } from 'node:url'
@@ -16,6 +16,8 @@ interface RunUnderTest extends AsyncDisposable {
   readonly child: ChildProcess
   /** Below it lies all that the run makes in files. */
   readonly directory: string
+  /** As long as it is there, held.test.ts stays where it is. */
+  readonly hold: string
   readonly output: () => string
   readonly exited: Promise<number | NodeJS.Signals>
 }
@@ -24,10 +26,12 @@ interface RunUnderTest extends AsyncDisposable {
 function startRun(...words: readonly string[]): RunUnderTest {
   const directory = makeOwnDirectory('ct-run-')
   chmodSync(directory, 0o711)
+  const hold = join(directory, 'hold')
+  writeFileSync(hold, '')
   // Neither node:test's own variables nor the registry of the run that we are part of.
   const { NODE_TEST_CONTEXT: _context, TEST_REGISTRY: _registry, TEST_IMAGES: _images, ...inherited } = process.env
   const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', runner, ...words], {
-    ...{ detached: true, stdio: ['ignore', 'pipe', 'pipe'], env: { ...inherited, TMPDIR: directory } },
+    ...{ detached: true, stdio: ['ignore', 'pipe', 'pipe'], env: { ...inherited, TMPDIR: directory, TEST_HOLD: hold } },
   })
   let output = ''
   for (const stream of [child.stdout, child.stderr]) stream?.setEncoding('utf8').on('data', (text) => (output += text))
@@ -35,7 +39,7 @@ function startRun(...words: readonly string[]): RunUnderTest {
     child.once('close', (code, signal) => resolve(signal ?? code ?? -1))
   })
   return {
-    ...{ child, directory, output: () => output, exited },
+    ...{ child, directory, hold, output: () => output, exited },
     async [Symbol.asyncDispose]() {
       // After a failed test only: it shall not go on beside the next.
       if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM')
@@ -48,8 +52,6 @@ function startRun(...words: readonly string[]): RunUnderTest {
 interface Scene {
   readonly look: () => Promise<Snapshot>
   readonly bridge: string
-  /** Everything that was there in the middle of the run. */
-  readonly before: string[]
 }
 
 const nothing: Snapshot = {
@@ -57,50 +59,53 @@ const nothing: Snapshot = {
   ...{ links: new Set(), leases: new Set(), files: new Set() },
 }
 
-/** Waits until a container of the run's world runs. */
-async function middleOf({ directory, output, child }: RunUnderTest): Promise<Scene> {
-  const world = await eventually('the run has a world', () => worldIn(directory), { timeoutMs: 60_000 })
-  const network = await eventually('it has a network', () => networkOf(world), { timeoutMs: 10_000 })
+const kinds = [
+  'process left: .*conmon',
+  'mount left',
+  'cgroup left',
+  'network link left',
+  'firewall rule left',
+  'IPAM lease left',
+]
+
+/** Waits until the run's container runs. */
+async function middleOf({ directory, hold, output, child }: RunUnderTest): Promise<Scene> {
+  const ready = async () => {
+    assert.equal(child.exitCode, null, `it ended before: ${output()}`)
+    return existsSync(`${hold}.ready`)
+  }
+  await eventually('the test holds a container', ready, { timeoutMs: 120_000 })
+  const world = worldIn(directory)
+  const bridge = /"name":"(ct\d+)"/.exec(readFileSync(join(world, 'cni/10-test.conflist'), 'utf8'))?.[1] ?? ''
   const scope: Scope = {
     directories: [directory],
     watchedDirectories: [world],
-    ...{ ipamDir: join(world, 'ipam'), bridge: network, networkName: network, subnetPrefix: `10.211.${network.slice(2)}.` },
+    ...{ ipamDir: join(world, 'ipam'), bridge, networkName: bridge, subnetPrefix: `10.211.${bridge.slice(2)}.` },
     exceptTreeOf: undefined,
   }
-  const log = await eventually(
-    'the daemon logs',
-    () => existsSync(join(world, 'daemon.log')) && openSync(join(world, 'daemon.log'), 'r'),
-  )
-  // Read by descriptor: it tells the ids of what was made after our look, too, when its name is gone.
-  const ids = () => new Set(readFileSync(`/proc/self/fd/${log}`, 'utf8').match(/\b[0-9a-f]{64}\b/g) ?? [])
-  const look = () => takeSnapshot(scope, ids())
-  const kinds = ['process left: .*conmon', 'mount left', 'cgroup left', 'network link left']
-  const before = await eventually(
-    'a container runs',
-    async () => {
-      assert.equal(child.exitCode, null, `it ended before: ${output()}`)
-      const all = diff(nothing, await look())
-      return kinds.every((kind) => all.some((line) => new RegExp(kind).test(line))) && all
-    },
-    { timeoutMs: 60_000, intervalMs: 20 },
-  )
-  process.once('exit', () => closeSync(log))
-  return { look, bridge: network, before }
+  const names = readdirSync(join(world, 'state'), { recursive: true, encoding: 'utf8' })
+  const ids = new Set(names.flatMap((name) => name.match(/\b[0-9a-f]{64}\b/g) ?? []))
+  const look = () => takeSnapshot(scope, ids)
+  const before = diff(nothing, await look())
+  for (const kind of kinds)
+    assert.ok(
+      before.some((line) => new RegExp(kind).test(line)),
+      `${kind}: ${before.join('\n')}`,
+    )
+  return { look, bridge }
 }
 
-const worldIn = async (directory: string) => {
+function worldIn(directory: string): string {
   const name = readdirSync(directory).find((each) => /^ct-/.test(each))
-  return name !== undefined && join(directory, name)
-}
-
-async function networkOf(world: string): Promise<string | false> {
-  const file = join(world, 'cni/10-test.conflist')
-  return existsSync(file) && (/"name":"(ct\d+)"/.exec(readFileSync(file, 'utf8'))?.[1] ?? false)
+  assert.ok(name, 'the run has a world')
+  return join(directory, name)
 }
 
 /** What is left of the run, in words; processes by their environment, too. */
-async function remains({ directory }: RunUnderTest, { look, bridge }: Scene): Promise<string[]> {
-  const files = readdirSync(directory).map((name) => `file left: ${name}`)
+async function remains({ directory, hold }: RunUnderTest, { look, bridge }: Scene): Promise<string[]> {
+  const ours = [hold, `${hold}.ready`]
+  const names = readdirSync(directory).filter((name) => !ours.includes(join(directory, name)))
+  const files = names.map((name) => `file left: ${name}`)
   const links = existsSync(`/sys/class/net/${bridge}`) ? [`bridge left: ${bridge}`] : []
   const processes = readdirSync('/proc').filter(
     (pid) => /^\d+$/.test(pid) && startedIn(pid, `TMPDIR=${directory}`) && !/State:\s+Z/.test(readQuietly(`/proc/${pid}/status`)),
@@ -131,18 +136,18 @@ describe('a run of tests that is ended from outside', needsRoot(), () => {
   ] as const
   for (const { what, signal, to, code } of ways) {
     it(`${what}: leaves nothing, names the file, exits ${code}`, async () => {
-      await using run = startRun('cri', 'container.test')
+      await using run = startRun('crash', 'held.test')
       const scene = await middleOf(run)
       send(run, signal, to)
       assert.equal(await run.exited, code, run.output())
-      assert.match(run.output(), new RegExp(`^interrupted by ${signal}: test/cri/container\\.test\\.ts$`, 'm'))
+      assert.match(run.output(), new RegExp(`^interrupted by ${signal}: test/crash/held\\.test\\.ts$`, 'm'))
       assert.match(run.output().trimEnd(), /\n\d+ passed, 0 failed, \d+ skipped, 1 interrupted$/)
       assert.deepEqual(await remains(run, scene), [])
     })
   }
 
   it('a second signal hurries, and nothing is left either', async () => {
-    await using run = startRun('cri', 'container.test')
+    await using run = startRun('crash', 'held.test')
     const scene = await middleOf(run)
     send(run, 'SIGTERM', 'runner')
     await eventually('it has heard', async () => run.output().includes('a second signal hurries'))
@@ -152,7 +157,7 @@ describe('a run of tests that is ended from outside', needsRoot(), () => {
   })
 
   it('SIGKILL to all of it: the next run finds what is left, takes it away and says so', async () => {
-    await using run = startRun('cri', 'container.test')
+    await using run = startRun('crash', 'held.test')
     const scene = await middleOf(run)
     send(run, 'SIGKILL', 'group')
     assert.equal(await run.exited, 'SIGKILL')
@@ -164,10 +169,17 @@ describe('a run of tests that is ended from outside', needsRoot(), () => {
   })
 
   it('takes nothing of a run that lives', async () => {
-    await using run = startRun('cri', 'container.test')
+    await using run = startRun('crash', 'held.test')
     const scene = await middleOf(run)
     await using other = startRun('unit', 'testkit/src/fake-runtime')
     assert.equal(await other.exited, 0, other.output())
+    const still = diff(nothing, await scene.look())
+    for (const kind of kinds)
+      assert.ok(
+        still.some((line) => new RegExp(kind).test(line)),
+        kind,
+      )
+    rmSync(run.hold)
     assert.equal(await run.exited, 0, run.output())
     assert.deepEqual(await remains(run, scene), [])
   })

@@ -5,6 +5,7 @@ import { isErrno } from '@coracle/base/errno'
 import { CodedError } from '@coracle/base/errors'
 import { logger } from '@coracle/base/log'
 import { ImageService, RuntimeService } from '@coracle/cri-api'
+import { Imports } from '@coracle/cri-api/imports'
 import { Isolation } from '@coracle/cri-api/isolation'
 import { Moving } from '@coracle/cri-api/moving'
 import { Progress } from '@coracle/cri-api/progress'
@@ -14,6 +15,7 @@ import { Store } from '@coracle/cri-api/store'
 import { Why } from '@coracle/cri-api/why'
 import { Server, ServerCredentials } from '@grpc/grpc-js'
 import type { RouteDeps } from './deps.ts'
+import { importsRoutes } from './imports.ts'
 import { isolationRoutes } from './isolation.ts'
 import { movingRoutes } from './moving.ts'
 import { progressRoutes } from './progress.ts'
@@ -117,6 +119,7 @@ function createGrpcServer(deps: RouteDeps, closing: AbortSignal): Server {
     grpcService(Registry, registryRoutes(deps)),
     grpcService(Pulls, pullsRoutes(deps, closing)),
     grpcService(Moving, movingRoutes(deps, closing)),
+    grpcService(Imports, importsRoutes(deps, closing)),
   ]) {
     server.addService(definition, implementation)
   }

@@ -89,7 +89,7 @@ export async function createImages(options: ImagesOptions, deps: ImagesDeps): Pr
       if (image === undefined) throw notFound(`image ${id} was removed while it was pulled`)
       return views.of(image)
     },
-    pulls: () => puller.pulls(),
+    pulls: () => [...puller.pulls(), ...transfers.underWay()].sort((a, b) => a.startedAtMs - b.startedAtMs),
     list: () => [...store.index.images()].map((image) => views.of(image)),
     find(name) {
       const image = findNamed(name)

@@ -10,8 +10,10 @@ import { busyShare } from '../processes.ts'
 import { cases, createPusher, networkImage, parallelImages } from './images.ts'
 import { openLink } from './link.ts'
 import type { Cost } from './meter.ts'
+import { plot } from './plot.ts'
 import { type Puller, type PullerName, pullerNames, startPuller } from './pullers.ts'
-import { plot, type Row, table } from './report.ts'
+import { type Row, table } from './report.ts'
+import { captionOf, formatResults, type Results, readResults } from './results.ts'
 
 const scenarioNames = ['a', 'b', 'c', 'd', 'half', 'eight', 'network'] as const
 type ScenarioName = (typeof scenarioNames)[number]
@@ -21,6 +23,7 @@ const usage = `usage: npm run bench:pulls -- [options]
   --target NAME     ${pullerNames.join(', ')}; may be repeated; default all
   --rounds N        default 5, of c, eight and network at most 3; a first one does not count
   --plot FILE       write an SVG
+  --from FILE       measure nothing: table and plot of what --json wrote; may be repeated, later files replace rows of earlier ones
   --json FILE       write every sample
   --scratch DIR     where the disk images (8 GiB each, sparse) go; default ${tmpdir()}
 `
@@ -108,11 +111,19 @@ async function main(argv: readonly string[]): Promise<void> {
       rounds: { type: 'string', default: '5' },
       plot: { type: 'string' },
       json: { type: 'string' },
+      from: { type: 'string', multiple: true },
       scratch: { type: 'string', default: tmpdir() },
       help: { type: 'boolean', default: false },
     },
   })
   if (values.help) return void process.stdout.write(usage)
+  const show = async (results: Results): Promise<void> => {
+    const named = pullerNames.filter((name) => results.rows.some(({ samples }) => samples.has(name)))
+    process.stdout.write(`\n${table(results.rows, named)}\n`)
+    if (values.plot !== undefined) await writeFile(values.plot, plot(results.rows, named, captionOf(results)))
+    if (values.json !== undefined) await writeFile(values.json, formatResults(results))
+  }
+  if (values.from !== undefined) return await show(readResults(values.from))
   const scenarios = pick('--scenario', scenarioNames, values.scenario)
   const targets = pick('--target', pullerNames, values.target)
   const rounds = Number(values.rounds)
@@ -126,12 +137,7 @@ async function main(argv: readonly string[]): Promise<void> {
   const bench: Bench = { registry, pullers, push: createPusher(registry.host), rounds, say }
   const rows: Row[] = []
   for (const name of scenarios) rows.push(...(await scenario(bench, name)))
-  process.stdout.write(`\n${table(rows, targets)}\n`)
-  if (values.plot !== undefined) await writeFile(values.plot, plot(rows, targets))
-  if (values.json !== undefined) {
-    const plain = rows.map(({ name, goal, samples }) => ({ name, goal, samples: Object.fromEntries(samples) }))
-    await writeFile(values.json, `${JSON.stringify({ time: new Date().toISOString(), others, rows: plain }, null, 1)}\n`)
-  }
+  await show({ time: new Date().toISOString(), others, rows })
 }
 
 async function startAll(targets: readonly PullerName[], scratch: string, stack: AsyncDisposableStack): Promise<Puller[]> {

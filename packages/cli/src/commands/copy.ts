@@ -1,9 +1,9 @@
 import { copyImage, parseLocation } from '@coracle/image/moving'
 import { parsePlatform } from '@coracle/oci-spec/platform'
 import { defineCommand } from '../command.ts'
+import { withProgress } from '../moving/copy-progress.ts'
 import { openFrom, openTo } from '../moving/open.ts'
 import { accessOf, destinationOptions, sourceOptions } from '../moving/registry-options.ts'
-import { tellBlobs } from '../moving/tell-blobs.ts'
 
 export const command = defineCommand({
   name: 'copy',
@@ -29,27 +29,21 @@ export const command = defineCommand({
   async run(context, options, [from = '', to = '']) {
     const signal = context.interruption()
     const [source, destination] = [parseLocation(from), parseLocation(to)]
-    await using writing = await openTo(context, destination, {
-      access: accessOf('dest-creds', options['dest-creds'], options['dest-plain-http']),
-      signal,
-      transport: source.kind,
+    const title = { title: `copying ${from} to ${to}`, quiet: options.quiet, lines: true }
+    const { digest } = await withProgress(context, title, async (view) => {
+      await using writing = await openTo(context, destination, {
+        access: accessOf('dest-creds', options['dest-creds'], options['dest-plain-http']),
+        ...{ signal, from: { ...source, text: from }, view },
+      })
+      await using reading = await openFrom(context, source, {
+        access: accessOf('src-creds', options['src-creds'], options['src-plain-http']),
+        to: { location: destination, destination: writing },
+        preserveDigests: options['preserve-digests'],
+        ...{ signal, view },
+      })
+      const platform = options.platform === undefined ? {} : { platform: parsePlatform(options.platform) }
+      return await copyImage({ source: reading, destination: writing, all: options.all, ...platform, ...view.hooks }, signal)
     })
-    await using reading = await openFrom(context, source, {
-      access: accessOf('src-creds', options['src-creds'], options['src-plain-http']),
-      signal,
-      to: { location: destination, destination: writing },
-      preserveDigests: options['preserve-digests'],
-    })
-    const { digest } = await copyImage(
-      {
-        source: reading,
-        destination: writing,
-        all: options.all,
-        onBlob: tellBlobs(context.err, options.quiet),
-        ...(options.platform === undefined ? {} : { platform: parsePlatform(options.platform) }),
-      },
-      signal,
-    )
     context.out.line(digest)
   },
 })

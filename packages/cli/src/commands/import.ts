@@ -1,6 +1,7 @@
 import { copyImage } from '@coracle/image/moving'
 import { hostPlatform, parsePlatform } from '@coracle/oci-spec/platform'
 import { defineCommand } from '../command.ts'
+import { withProgress } from '../moving/copy-progress.ts'
 import { rootfsSource } from '../moving/import-rootfs.ts'
 import { openStoreDestination } from '../moving/store-destination.ts'
 import { parsePairs } from '../select.ts'
@@ -25,7 +26,7 @@ export const command = defineCommand({
     const signal = context.interruption()
     const { user, workdir } = options
     const labels = parsePairs('label', options.label)
-    await using source = await rootfsSource({
+    const request = {
       path,
       platform: options.platform === undefined ? hostPlatform() : parsePlatform(options.platform),
       message: options.message,
@@ -37,10 +38,18 @@ export const command = defineCommand({
         ...(user === undefined ? {} : { User: user }),
         ...(workdir === undefined ? {} : { WorkingDir: workdir }),
       },
-    })
+    }
     const names = name === undefined ? [] : [name]
-    await using destination = await openStoreDestination(context, { names, transport: 'tarball' }, signal)
-    await copyImage({ source, destination }, signal)
-    context.out.line(destination.imageId())
+    const title = `importing ${name ?? path}`
+    const id = await withProgress(context, { title, quiet: false, lines: false }, async ({ hooks, doing, follow }) => {
+      doing('reading')
+      await using source = await rootfsSource(request)
+      doing('')
+      const what = { names, transport: 'tarball', command: 'import', from: path, onUnpacking: follow }
+      await using destination = await openStoreDestination(context, what, signal)
+      await copyImage({ source, destination, ...hooks }, signal)
+      return destination.imageId()
+    })
+    context.out.line(id)
   },
 })

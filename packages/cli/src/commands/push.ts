@@ -1,10 +1,10 @@
 import { type Compressor, copyImage, openDestination } from '@coracle/image/moving'
 import { parseReference } from '@coracle/oci-spec/reference'
 import { defineCommand } from '../command.ts'
+import { withProgress } from '../moving/copy-progress.ts'
 import { tellChange } from '../moving/open.ts'
 import { accessOf, registryOptions } from '../moving/registry-options.ts'
 import { openStoreSource } from '../moving/store-source.ts'
-import { tellBlobs } from '../moving/tell-blobs.ts'
 
 const compressors: readonly Compressor[] = ['gzip', 'zstd', 'none']
 
@@ -28,15 +28,15 @@ export const command = defineCommand({
     const reference = parseReference((name ?? image).replace(/^docker:\/\//, ''))
     const access = accessOf('creds', options.creds, options['plain-http'])
     const compressor = compressors.find((known) => known === options.compression)
-    await using destination = await openDestination({ kind: 'docker', reference }, access)
-    const request = { name: image, destination, preserveDigests: options['preserve-digests'] }
-    await using source = await openStoreSource(
-      context,
-      { ...request, ...(compressor === undefined ? {} : { compressor }) },
-      signal,
-    )
-    tellChange(context, source)
-    const { digest } = await copyImage({ source, destination, onBlob: tellBlobs(context.err, options.quiet) }, signal)
+    const title = { title: `pushing ${name ?? image}`, quiet: options.quiet, lines: true }
+    const { digest } = await withProgress(context, title, async (view) => {
+      await using destination = await openDestination({ kind: 'docker', reference }, access)
+      const request = { name: image, destination, preserveDigests: options['preserve-digests'], doing: view.doing }
+      const chosen = compressor === undefined ? {} : { compressor }
+      await using source = await openStoreSource(context, { ...request, ...chosen }, signal)
+      tellChange(view, source)
+      return await copyImage({ source, destination, ...view.hooks }, signal)
+    })
     context.out.line(digest)
   },
 })

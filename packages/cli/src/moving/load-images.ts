@@ -14,8 +14,8 @@ import {
 import type { Descriptor, Platform } from '@coracle/oci-spec/image'
 import { parseReference } from '@coracle/oci-spec/reference'
 import type { Context } from '../context.ts'
+import { withProgress } from './copy-progress.ts'
 import { openStoreDestination } from './store-destination.ts'
-import { tellBlobs } from './tell-blobs.ts'
 
 export type LoadRequest = {
   /** `-`: standard input. */
@@ -47,10 +47,14 @@ export async function loadImages(context: Context, request: LoadRequest): Promis
   const loaded: Loaded[] = []
   for (const { source, offered } of found) {
     const names = [...request.tags, ...(request.archiveNames ? offered : [])]
-    await using destination = await openStoreDestination(context, { names, transport }, signal)
-    const onBlob = tellBlobs(context.err, request.quiet)
-    await copyImage({ source, destination, platform: request.platform, onBlob }, signal)
-    loaded.push({ id: destination.imageId(), names, offered })
+    const title = `loading ${names[0] ?? source.name}`
+    const id = await withProgress(context, { title, quiet: request.quiet, lines: true }, async ({ hooks, follow }) => {
+      const what = { names, transport, command: 'load', from: source.name, onUnpacking: follow }
+      await using destination = await openStoreDestination(context, what, signal)
+      await copyImage({ source, destination, platform: request.platform, ...hooks }, signal)
+      return destination.imageId()
+    })
+    loaded.push({ id, names, offered })
   }
   return loaded
 }

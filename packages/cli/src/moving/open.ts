@@ -8,6 +8,7 @@ import {
   type RegistryAccess,
 } from '@coracle/image/moving'
 import type { Context } from '../context.ts'
+import type { CopyView } from './copy-progress.ts'
 import { openStoreDestination } from './store-destination.ts'
 import { openStoreSource, type StoreSource } from './store-source.ts'
 
@@ -17,10 +18,11 @@ export type FromRequest = Opening & {
   /** Where it goes: layers that are there already need not be made. */
   readonly to: { readonly location: Location; readonly destination: ImageDestination }
   readonly preserveDigests: boolean
+  readonly view: CopyView
 }
 
 export async function openFrom(context: Context, location: Location, request: FromRequest): Promise<ImageSource> {
-  const { access, signal, to, preserveDigests } = request
+  const { access, signal, to, preserveDigests, view } = request
   if (location.kind !== 'store') return openSource(location, access, signal)
   const source = await openStoreSource(
     context,
@@ -28,26 +30,29 @@ export async function openFrom(context: Context, location: Location, request: Fr
       name: location.name,
       destination: to.destination,
       preserveDigests,
+      doing: view.doing,
       // Such archives hold plain layers anyway.
       ...(to.location.kind === 'docker-archive' ? { compressor: 'none' as const } : {}),
     },
     signal,
   )
-  if (to.location.kind !== 'docker-archive') tellChange(context, source)
+  if (to.location.kind !== 'docker-archive') tellChange(view, source)
   return source
 }
 
 /** Layers that are compressed anew have other digests: that is not kept quiet. */
-export function tellChange(context: Context, { isChanged, image }: StoreSource): void {
-  if (isChanged)
-    context.err.line(`layers are compressed anew: image id ${image.id} stays, manifest ${image.manifestDigest} becomes another`)
+export function tellChange({ note }: Pick<CopyView, 'note'>, { isChanged, image }: StoreSource): void {
+  if (isChanged) note(`layers are compressed anew: image id ${image.id} stays, manifest ${image.manifestDigest} becomes another`)
 }
 
 export async function openTo(
   context: Context,
   location: Location,
-  { access, signal, transport }: Opening & { readonly transport: string },
+  { access, signal, from, view }: Opening & { readonly from: Location & { readonly text: string }; readonly view: CopyView },
 ): Promise<ImageDestination> {
-  if (location.kind === 'store') return openStoreDestination(context, { names: [location.name], transport }, signal)
+  if (location.kind === 'store') {
+    const what = { names: [location.name], transport: from.kind, command: 'copy', from: from.text, onUnpacking: view.follow }
+    return openStoreDestination(context, what, signal)
+  }
   return openDestination(location, access)
 }

@@ -2,9 +2,9 @@
 import { copyImage, DockerArchive, type ImageDestination, OciArchive, openDestination, repoTag } from '@coracle/image/moving'
 import type { Context } from '../context.ts'
 import { UsageError } from '../usage-error.ts'
+import { withProgress } from './copy-progress.ts'
 import { tellChange } from './open.ts'
 import { openStoreSource } from './store-source.ts'
-import { tellBlobs } from './tell-blobs.ts'
 
 export const saveFormats = ['docker-archive', 'oci-archive', 'oci-dir', 'dir'] as const
 
@@ -28,19 +28,14 @@ export async function saveImages(context: Context, request: SaveRequest): Promis
   await using target = await openTarget(request)
   for (const name of request.images) {
     const refName = /^(sha256:)?[0-9a-f]{12,64}$/.test(name) ? [] : [name]
-    await using destination = await target.image(name, refName)
-    await using source = await openStoreSource(
-      context,
-      {
-        name,
-        destination,
-        preserveDigests: request.preserveDigests,
-        ...(request.format === 'docker-archive' ? { compressor: 'none' as const } : {}),
-      },
-      signal,
-    )
-    if (request.format !== 'docker-archive') tellChange(context, source)
-    await copyImage({ source, destination, onBlob: tellBlobs(context.err, request.quiet) }, signal)
+    await withProgress(context, { title: `saving ${name}`, quiet: request.quiet, lines: true }, async (view) => {
+      await using destination = await target.image(name, refName)
+      const plain = request.format === 'docker-archive' ? { compressor: 'none' as const } : {}
+      const what = { name, destination, preserveDigests: request.preserveDigests, doing: view.doing, ...plain }
+      await using source = await openStoreSource(context, what, signal)
+      if (request.format !== 'docker-archive') tellChange(view, source)
+      await copyImage({ source, destination, ...view.hooks }, signal)
+    })
   }
   await target.commit(signal)
 }

@@ -18,6 +18,7 @@ import type { Digest } from '@coracle/oci-spec/digest'
 import type { Descriptor } from '@coracle/oci-spec/image'
 import { parseReference } from '@coracle/oci-spec/reference'
 import type { Context } from '../context.ts'
+import { formatBytes } from '../quantities.ts'
 import { withNewLayers } from './new-manifest.ts'
 
 export type StoreSource = ImageSource & {
@@ -34,6 +35,8 @@ type StoreRequest = {
   readonly compressor?: Compressor
   /** Fails instead of changing the manifest. */
   readonly preserveDigests: boolean
+  /** Told what goes on before the first blob can be read; empty at the end. */
+  readonly doing: (words: string) => void
 }
 
 type Layer = {
@@ -67,6 +70,7 @@ export async function openStoreSource(context: Context, request: StoreRequest, s
         layers.map(({ descriptor }) => descriptor),
       )
     : original
+  request.doing('')
   const files = opened.move()
   const contents = new Map<Digest, Layer>(layers.map((layer) => [layer.descriptor.digest, layer]))
   return {
@@ -132,7 +136,7 @@ function compressorOf({ mediaType }: Descriptor): Compressor {
 }
 
 async function remade(
-  { context, opened, signal }: Making,
+  { context, request, image, opened, signal }: Making,
   { blob, diffId, compressor }: { readonly blob: Descriptor; readonly diffId: string; readonly compressor: Compressor },
 ): Promise<Layer> {
   const client = context.imageClient.service(Moving)
@@ -146,10 +150,12 @@ async function remade(
     }
   }
   let size = 0
+  const place = image.layers.findIndex((layer) => layer.diffId === diffId) + 1
   try {
     for await (const chunk of compressed(archive(), compressor)) {
       hash.update(chunk)
       size += chunk.length
+      request.doing(`taking layer ${place} of ${image.layers.length} out of the store, ${formatBytes(size)}`)
       await file.appendFile(chunk)
     }
   } catch (err) {

@@ -4,18 +4,16 @@ import { LayerState, Progress, type PullProgress } from '@coracle/cri-api/progre
 import type { Context } from '../context.ts'
 import type { Screen } from '../print/screen.ts'
 import { formatBytes } from '../quantities.ts'
-import { renderBars } from './bars.ts'
+import { paintUntil, REPAINT_MS } from './paint.ts'
 import { Speeds } from './speeds.ts'
-
-const FRAMES = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏']
-const REPAINT_MS = 100
 
 /** Shows the pull of `image` until `finished` aborts. Never fails: progress is a courtesy. */
 export async function showProgress(context: Context, image: string, finished: AbortSignal): Promise<void> {
   const screen = context.err
   const follow = new Follower()
   const followed = follow.run(context, image, finished)
-  if (screen.isTerminal) await paintUntil(screen, { image, follow }, finished)
+  const picture = { title: () => `pulling ${image}`, progress: () => follow.latest, speeds: follow.speeds }
+  if (screen.isTerminal) await paintUntil(screen, picture, finished)
   else await listUntil(screen, { image, follow }, finished)
   await followed
 }
@@ -38,22 +36,6 @@ class Follower {
 }
 
 type Watched = { readonly image: string; readonly follow: Follower }
-
-async function paintUntil(screen: Screen, { image, follow }: Watched, finished: AbortSignal): Promise<void> {
-  const startMs = performance.now()
-  let painted = 0
-  for (let tick = 0; !finished.aborted; tick++) {
-    const elapsed = ((performance.now() - startMs) / 1000).toFixed(1)
-    const head = `${screen.paint('blue', FRAMES[tick % FRAMES.length] ?? '')} pulling ${image} ${screen.paint('dim', `${elapsed} s`)}`
-    const lines = [head, ...(follow.latest ? renderBars(follow.latest, { speeds: follow.speeds, screen }) : [])]
-    screen.write(`${erase(painted)}${lines.join('\n')}\n`)
-    painted = lines.length
-    await delay(REPAINT_MS, finished).catch(() => {})
-  }
-  screen.write(erase(painted))
-}
-
-const erase = (lines: number): string => (lines === 0 ? '' : `\u001b[${lines}A\r\u001b[J`)
 
 async function listUntil(screen: Screen, { image, follow }: Watched, finished: AbortSignal): Promise<void> {
   screen.line(`pulling ${image}`)

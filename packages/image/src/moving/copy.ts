@@ -13,6 +13,10 @@ export interface CopyOptions {
   readonly all?: boolean
   /** Default: this machine's. */
   readonly platform?: Platform
+  /** The blobs of a manifest, before the first of them is copied. */
+  readonly onBlobs?: (blobs: readonly Descriptor[]) => void
+  /** So many bytes of it went on. */
+  readonly onBytes?: (descriptor: Descriptor, bytes: number) => void
   readonly onBlob?: (descriptor: Descriptor, state: 'copied' | 'already there') => void
 }
 
@@ -93,6 +97,8 @@ async function copyBlobs(copy: Copy, blobs: readonly Descriptor[], caller: Abort
   const stop = new AbortController()
   const signal = AbortSignal.any([caller, stop.signal])
   const missing = blobs.filter(({ digest }) => !copy.done.has(digest) && copy.done.add(digest))
+  copy.options.onBlobs?.(missing)
+  await copy.destination.expect?.(missing, signal)
   const work = missing.map((blob) => copy.limiter.run(signal, () => copyBlob(copy, blob, signal)))
   try {
     await Promise.all(work)
@@ -106,12 +112,22 @@ async function copyBlobs(copy: Copy, blobs: readonly Descriptor[], caller: Abort
 async function copyBlob({ source, destination, options }: Copy, blob: Descriptor, signal: AbortSignal): Promise<void> {
   if (await destination.has(blob, source.repository, signal)) return options.onBlob?.(blob, 'already there')
   try {
-    await destination.writeBlob(blob, verified(blob, source.blob(blob, signal)), signal)
+    await destination.writeBlob(blob, counted(blob, verified(blob, source.blob(blob, signal)), options.onBytes), signal)
   } catch (err) {
     signal.throwIfAborted()
     throw failed(`copy blob ${blob.digest} from ${source.name}`, err)
   }
   options.onBlob?.(blob, 'copied')
+}
+
+async function* counted(blob: Descriptor, content: AsyncIterable<Buffer>, tell: CopyOptions['onBytes']): AsyncGenerator<Buffer> {
+  let bytes = 0
+  for await (const chunk of content) {
+    yield chunk
+    // Whoever took it asks for the next when it has gone on.
+    bytes += chunk.length
+    tell?.(blob, bytes)
+  }
 }
 
 /** Passes the bytes on; throws `data_loss` at the end, or as soon as there are too many. */

@@ -24,6 +24,8 @@ export interface ImageSource extends AsyncDisposable {
 
 export interface ImageDestination extends AsyncDisposable {
   readonly name: string
+  /** What an image to come has, told before anything else is asked of it. */
+  expect?(blobs: readonly Descriptor[], signal: AbortSignal): Promise<void>
   /** Whether it need not be sent; a registry may take it from `from` by itself. */
   has(descriptor: Descriptor, from: ImageSource['repository'], signal: AbortSignal): Promise<boolean>
   /** `content` throws when it is not what the descriptor says; then nothing may be kept under that digest. */

@@ -32,6 +32,8 @@ export function createTransfers(deps: TransferDeps): ImageTransfers & AsyncDispo
     readLayer: (diffId, form, signal) => readLayer(deps, { diffId, form }, signal),
     begin: (): ImportSession => sessions.open(),
     session: (id) => sessions.get(id),
+    isOpen: (id) => sessions.isOpen(id),
+    underWay: () => sessions.underWay(),
     async tag(name, reference) {
       const image = get(name)
       const tag = taggedName(reference)

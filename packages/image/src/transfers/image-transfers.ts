@@ -1,6 +1,8 @@
 // Images into the store and out of it by other ways than a pull. What comes in is checked as a pull is.
 import type { DiffId, Digest, ImageId } from '@coracle/oci-spec/digest'
 import type { Reference } from '@coracle/oci-spec/reference'
+import type { PullStatus } from '../images.ts'
+import type { ImportDescription } from './import-status.ts'
 
 export interface StoredParts {
   readonly id: ImageId
@@ -31,6 +33,10 @@ export interface NewParts {
 /** Blobs on their way into the store. Disposed of when its client leaves: what is not finished is gone. */
 export interface ImportSession extends AsyncDisposable {
   readonly id: string
+  /** What it is about to bring; from then on it is listed as under way. */
+  describe(description: ImportDescription): void
+  /** Undefined before it is described. */
+  status(): PullStatus | undefined
   /** Whether a layer with this blob is in the store; it stays there as long as the session lives. */
   has(digest: Digest): boolean
   /** Appends. Throws `out_of_range` for another offset than the end, `resource_exhausted` when the disk is nearly full. */
@@ -47,6 +53,9 @@ export interface ImageTransfers {
   begin(): ImportSession
   /** Throws `not_found` when no session has this id. */
   session(id: string): ImportSession
+  isOpen(id: string): boolean
+  /** Imports that were described, the oldest first. */
+  underWay(): readonly PullStatus[]
   /** Throws `not_found`, `invalid_argument` for a reference with a digest. */
   tag(image: string, reference: Reference): Promise<void>
   /** Takes a name, or all names of an id, away; resolves to those. The image stays. Throws `not_found`. */

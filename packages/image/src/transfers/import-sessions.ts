@@ -11,6 +11,7 @@ import { maxConfigBytes, parseImageConfig } from '@coracle/oci-spec/image-config
 import { maxManifestBytes, parseManifest } from '@coracle/oci-spec/manifest'
 import { hostPlatform, normalisePlatform } from '@coracle/oci-spec/platform'
 import { nameOf } from '@coracle/oci-spec/reference'
+import type { PullStatus } from '../images.ts'
 import type { InstallRequest } from '../install.ts'
 import { namesOf } from '../names.ts'
 import type { Settings } from '../options.ts'
@@ -19,6 +20,7 @@ import { damageOf, isSound, type LayerKey } from '../store/index.ts'
 import { isAlone } from '../store/layer-key.ts'
 import { leaseLayers, type Store } from '../store/store.ts'
 import type { ImportSession, NewParts } from './image-transfers.ts'
+import { type ImportDescription, ImportStatus } from './import-status.ts'
 
 export interface ImportDeps {
   readonly store: Store
@@ -52,6 +54,14 @@ export class ImportSessions implements AsyncDisposable {
     return session
   }
 
+  isOpen(id: string): boolean {
+    return this.#open.has(id)
+  }
+
+  underWay(): readonly PullStatus[] {
+    return [...this.#open.values()].flatMap((session) => session.status() ?? [])
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all([...this.#open.values()].map((session) => session[Symbol.asyncDispose]()))
   }
@@ -71,10 +81,19 @@ class Session implements ImportSession {
   readonly #spools = new Map<Digest, Spool>()
   readonly #leases = new DisposableStack()
   #work: Promise<unknown> = Promise.resolve()
+  #status: ImportStatus | undefined
 
   constructor(deps: ImportDeps, onClosed: () => void) {
     this.#deps = deps
     this.#onClosed = onClosed
+  }
+
+  describe(description: ImportDescription): void {
+    this.#status = new ImportStatus(description)
+  }
+
+  status(): PullStatus | undefined {
+    return this.#status?.status()
   }
 
   has(digest: Digest): boolean {
@@ -82,6 +101,7 @@ class Session implements ImportSession {
     const layer = [...store.index.layers()].find((each) => each.blobDigest === digest && isSound(each) && isAlone(each.key))
     if (layer === undefined) return false
     this.#leases.use(leaseLayers(store, [layer.key]))
+    this.#status?.present(digest)
     return true
   }
 
@@ -94,6 +114,7 @@ class Session implements ImportSession {
       for (let at = 0; at < data.length; )
         at += (await spool.file.write(data, at, data.length - at, spool.bytes + at)).bytesWritten
       spool.bytes += data.length
+      this.#status?.came(digest, spool.bytes)
     })
   }
 
@@ -171,10 +192,11 @@ class Session implements ImportSession {
           source: this.#noSource(),
           spooled: new Map([...this.#spools].map(([digest, { name }]) => [digest, name])),
           names,
-          tell: () => {},
+          tell: (layers) => this.#status?.installed(layers),
         },
         signal,
       )
+    this.#status?.recording()
     await store.index.flush()
     return id
   }
