@@ -54,7 +54,7 @@ test('on a terminal bars are painted, which are gone at the end, and notes stay'
       view.doing('reading')
       view.note('changed')
       // As long as it takes until all that is seen.
-      while (!/copying x: reading[^]*aaaaaaaaaaaa █+░+ 50B \/ 100B[^]*total/.test(screen.text())) await sleep(5)
+      while (!/copying x: reading.*aaaaaaaaaaaa █+░+ 50B \/ 100B.*total/s.test(screen.text())) await sleep(5)
     },
   )
   const text = screen.text()
