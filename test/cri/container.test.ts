@@ -1,6 +1,6 @@
 // CreateContainer, StartContainer, StopContainer, RemoveContainer, ContainerStatus, ListContainers, StreamContainers.
 import assert from 'node:assert/strict'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync, statSync } from 'node:fs'
 import { describe, it } from 'node:test'
 import { ContainerState } from '@coracle/cri-api'
 import { needs } from './differences.ts'
@@ -214,6 +214,30 @@ criSuite('containers', (cri) => {
       const { info } = await cri.runtime.containerStatus({ containerId, verbose: true })
       assert.ok(Object.keys(info).length > 0)
       for (const value of Object.values(info)) assert.doesNotThrow(() => JSON.parse(value))
+    })
+
+    it('has in its information what scripts for other runtimes look for', async () => {
+      await using pod = await cri.pod()
+      const linux = { resources: { memoryLimitInBytes: 64n << 20n }, securityContext: { readonlyRootfs: true } }
+      const container = await pod.run({ envs: [{ key: 'A', value: Buffer.from('b') }], labels: { camelCase: 'kept' }, linux })
+      const { info } = await cri.runtime.containerStatus({ containerId: container.id, verbose: true })
+      const told = JSON.parse(info['info'] ?? '')
+      assert.equal(readFileSync(`/proc/${told.pid}/comm`, 'utf8'), 'sleep\n')
+      assert.equal(told.sandboxID, pod.id)
+      assert.equal(told.config.log_path, container.config.logPath)
+      assert.equal(told.config.linux.security_context.readonly_rootfs, true)
+      assert.equal(told.config.linux.resources.memory_limit_in_bytes, 64 << 20)
+      assert.equal(told.config.labels.camelCase, 'kept')
+      assert.deepEqual(told.runtimeSpec.process.args, ['sleep', '10000'])
+      assert.ok(told.runtimeSpec.process.env.includes('A=b'))
+      assert.equal(told.runtimeSpec.linux.resources.memory.limit, 64 << 20)
+      const sandbox = await cri.runtime.podSandboxStatus({ podSandboxId: pod.id, verbose: true })
+      const ofPod = JSON.parse(sandbox.info['info'] ?? '')
+      assert.equal(ofPod.config.log_directory, pod.config.logDirectory)
+      const network = (spec: { linux: { namespaces: { type: string; path?: string }[] } }) =>
+        spec.linux.namespaces.find(({ type }) => type === 'network')?.path ?? ''
+      assert.equal(statSync(network(ofPod.runtimeSpec)).ino, statSync(`/proc/${told.pid}/ns/net`).ino)
+      assert.equal(statSync(network(told.runtimeSpec)).ino, statSync(`/proc/${told.pid}/ns/net`).ino)
     })
 
     it('tells the user in effect', needs('containerUser'), async () => {

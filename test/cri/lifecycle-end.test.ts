@@ -88,6 +88,13 @@ criSuite('the end of a container', (cri) => {
       await container.logContains('got USR1')
     })
 
+    it('reports the signal in effect: that of the image, else SIGTERM', needs('stopSignalField'), async () => {
+      await using pod = await cri.pod()
+      const ofImage = await pod.create({ image: { image: cri.images.entry } })
+      assert.equal((await ofImage.status()).stopSignal, Signal.SIGUSR1)
+      assert.equal((await (await pod.create()).status()).stopSignal, Signal.SIGTERM)
+    })
+
     it("sends the request's signal before the image's, and reports it", needs('stopSignalField'), async () => {
       await using pod = await cri.pod()
       const config = { ...trapping('USR2'), image: { image: cri.images.entry }, stopSignal: Signal.SIGUSR2 }

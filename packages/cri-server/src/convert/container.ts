@@ -1,5 +1,6 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import {
+  ContainerConfigSchema,
   ContainerSchema,
   ContainerState,
   type ContainerStatusSchema,
@@ -8,8 +9,9 @@ import {
   type MountSchema,
 } from '@coracle/cri-api'
 import type { Image, Images } from '@coracle/image'
-import type { Container } from '@coracle/lifecycle'
+import { type Container, containerSpec, type Services, stopSignalInEffect } from '@coracle/lifecycle'
 import { cachedItem } from '../encoded.ts'
+import { plain } from './plain.ts'
 import { toJson } from './pod.ts'
 
 export function containerState(container: Container): ContainerState {
@@ -81,7 +83,7 @@ export function containerStatus(
     image: imageOf(container, image),
     mounts: config.mounts.map((mount, i) => mountOf(mount, made?.imageVolumes?.[i])),
     logPath: container.logPath ?? '',
-    stopSignal: config.stopSignal,
+    stopSignal: stopSignalInEffect(container),
     ...(container.resources === undefined ? {} : { resources: { linux: container.resources } }),
     ...(made === undefined
       ? {}
@@ -97,7 +99,8 @@ export function containerStatus(
   }
 }
 
-export function containerInfo(container: Container): Record<string, string> {
+/** `runtimeSpec` and `config` are where scripts for other runtimes look for them. */
+export function containerInfo(container: Container, settings: Services['settings']): Record<string, string> {
   const { state } = container
   const info = {
     sandboxID: container.podId,
@@ -108,7 +111,8 @@ export function containerInfo(container: Container): Record<string, string> {
     cgroupsPath: container.made?.cgroupsPath,
     process: container.made?.process,
     stopSignal: container.made?.stopSignal,
-    config: container.config,
+    config: plain(ContainerConfigSchema, container.config),
+    runtimeSpec: containerSpec(settings, container),
   }
   return { info: toJson(info) }
 }

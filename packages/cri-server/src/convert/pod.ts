@@ -1,7 +1,8 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
-import { PodSandboxSchema, PodSandboxState, type PodSandboxStatusSchema } from '@coracle/cri-api'
-import { isReady, type Pod } from '@coracle/lifecycle'
+import { PodSandboxConfigSchema, PodSandboxSchema, PodSandboxState, type PodSandboxStatusSchema } from '@coracle/cri-api'
+import { isReady, type Pod, podNamespaces, type Services } from '@coracle/lifecycle'
 import { cachedItem } from '../encoded.ts'
+import { plain } from './plain.ts'
 
 export const podState = (pod: Pod): PodSandboxState =>
   isReady(pod) ? PodSandboxState.SANDBOX_READY : PodSandboxState.SANDBOX_NOTREADY
@@ -29,7 +30,8 @@ export function podStatus(pod: Pod): MessageInitShape<typeof PodSandboxStatusSch
   }
 }
 
-export function podInfo(pod: Pod): Record<string, string> {
+/** `runtimeSpec` and `config` are where scripts for other runtimes look for them: a pod of ours is its namespaces, not a process. */
+export function podInfo(pod: Pod, settings: Services['settings']): Record<string, string> {
   const info = {
     runtimeHandler: pod.handler,
     runtimeType: pod.runtime,
@@ -38,7 +40,8 @@ export function podInfo(pod: Pod): Record<string, string> {
     cgroupParent: pod.cgroupParent,
     pid: pod.infraPid ?? 0,
     cniResult: pod.network === undefined ? undefined : JSON.parse(pod.network.raw),
-    config: pod.config,
+    config: plain(PodSandboxConfigSchema, pod.config),
+    runtimeSpec: { linux: { namespaces: podNamespaces(settings, pod) } },
   }
   return { info: toJson(info) }
 }

@@ -12,6 +12,6 @@ export function containerStatus(deps: RouteDeps): Handler<(typeof RuntimeService
     const container = services.containers.get(parseId('container_id', containerId))
     if (!isContainerVisible(container)) throw notFound(`container ${container.id} does not exist`)
     claimContainer(services, container.id)
-    return { status: convert(container, images), info: verbose ? containerInfo(container) : {} }
+    return { status: convert(container, images), info: verbose ? containerInfo(container, services.settings) : {} }
   }
 }

@@ -17,7 +17,7 @@ export function podSandboxStatus(deps: RouteDeps): Handler<(typeof RuntimeServic
     const containers = visibleContainersOf(services.containers.all(), pod.id)
     return {
       status: podStatus(pod),
-      info: verbose ? podInfo(pod) : {},
+      info: verbose ? podInfo(pod, services.settings) : {},
       containersStatuses: containers.map((container) => containerStatus(container, images)),
       timestamp: nowNs(),
     }

@@ -1,10 +1,16 @@
 import { delay } from '@coracle/base/signals'
+import { stopSignalEnum } from '@coracle/container-spec'
+import type { Signal } from '@coracle/cri-api'
 import { runtimeOf } from '../handlers.ts'
 import { containerPaths } from '../layout.ts'
-import type { RunningContainer } from '../model/container.ts'
+import type { Container, RunningContainer } from '../model/container.ts'
 import type { Services } from '../services.ts'
 
 const pollMs = 20
+
+/** For ContainerStatus.stop_signal (KEP-4960): the request's, else the image's, else the default. */
+export const stopSignalInEffect = ({ config, made }: Container): Signal =>
+  made === undefined || config.stopSignal !== 0 ? config.stopSignal : stopSignalEnum(made.stopSignal)
 
 /**
  * Sends the stop signal once, when it can have an effect. The kernel drops a signal to the first process of a PID namespace that has
