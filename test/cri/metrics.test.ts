@@ -66,6 +66,18 @@ criSuite('metrics', (cri) => {
       assert.notEqual(labels['image'], '')
     })
 
+    it('count page faults in both scopes that queries for cAdvisor name', async () => {
+      await using pod = await cri.pod()
+      await pod.run()
+      const { descriptors } = await cri.runtime.listMetricDescriptors({})
+      const keys = descriptors.find(({ name }) => name === 'container_memory_failures_total')?.labelKeys ?? []
+      const series = all(await metricsOf(pod.id))
+        .filter(({ name }) => name === 'container_memory_failures_total')
+        .map(({ labelValues }) => [labelValues[keys.indexOf('failure_type')], labelValues[keys.indexOf('scope')]].join(' '))
+      const expected = ['pgfault container', 'pgfault hierarchy', 'pgmajfault container', 'pgmajfault hierarchy']
+      assert.deepEqual(series.toSorted(), expected)
+    })
+
     it('tell the limits and processes there are', async () => {
       await using pod = await cri.pod()
       const container = await pod.run({

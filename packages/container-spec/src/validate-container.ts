@@ -43,10 +43,27 @@ export function validateContainerConfig(config: ContainerConfig, pod: PodSandbox
   const security = config.linux?.securityContext
   if (security !== undefined) checkSecurity(security)
   checkPrivilege(config, pod)
+  checkSharedNamespaces(security, pod)
   const mappings = podMappings(pod)
   checkSameMappings(mappings, security?.namespaceOptions?.usernsOptions)
   if (mappings !== undefined && security?.namespaceOptions?.pid === namespaceMode.node)
     throw invalid('config.linux.security_context.namespace_options.pid must not be NODE in a pod with a user namespace')
+}
+
+/** A container has the pod's network and IPC. POD is also what callers send who leave the field out. */
+function checkSharedNamespaces(security: LinuxContainerSecurityContext | undefined, pod: PodSandboxConfig): void {
+  for (const kind of ['network', 'ipc'] as const) {
+    const asked = security?.namespaceOptions?.[kind] ?? namespaceMode.pod
+    const ofPod = pod.linux?.securityContext?.namespaceOptions?.[kind] ?? namespaceMode.pod
+    if (asked === namespaceMode.pod || asked === ofPod) continue
+    const name =
+      Object.entries(namespaceMode)
+        .find(([, value]) => value === asked)?.[0]
+        ?.toUpperCase() ?? String(asked)
+    throw invalid(
+      `config.linux.security_context.namespace_options.${kind} ${name} differs from the pod's: a container has the pod's own`,
+    )
+  }
 }
 
 function checkCount(field: string, count: number): void {

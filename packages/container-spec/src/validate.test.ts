@@ -115,11 +115,20 @@ describe('validateContainerConfig', () => {
     [{ linux: { securityContext: { seccomp: { profileType: 2 } } } }, 'seccomp'],
     [{ linux: { securityContext: { apparmor: { profileType: 2 } } } }, 'apparmor'],
     [{ linux: { securityContext: { namespaceOptions: { pid: 4 as 0 } } } }, 'namespace_options.pid'],
+    [{ linux: { securityContext: { namespaceOptions: { network: 2 } } } }, 'namespace_options.network'],
+    [{ linux: { securityContext: { namespaceOptions: { network: 1 } } } }, 'namespace_options.network'],
+    [{ linux: { securityContext: { namespaceOptions: { ipc: 2 } } } }, 'namespace_options.ipc'],
+    [{ linux: { securityContext: { namespaceOptions: { ipc: 7 as 0 } } } }, 'namespace_options.ipc'],
   ]
   for (const [init, field] of table)
     test(`${field} is named`, () => {
       throws(() => check(init), 'invalid_argument', field)
     })
+  test('network and IPC are the pod’s, whether a container says so or leaves it out', () => {
+    const onHost = pod({ logDirectory: '/l', linux: { securityContext: { namespaceOptions: { network: 2, ipc: 2 } } } })
+    check({ linux: { securityContext: { namespaceOptions: { network: 2, ipc: 2 } } } }, onHost)
+    check({ linux: { securityContext: { namespaceOptions: { pid: 1 } } } }, onHost)
+  })
   test('unknown things never pass by silence', () => {
     assert.doesNotThrow(() => check({ labels: JSON.parse('{"__proto__":"x"}') }))
   })

@@ -24,10 +24,11 @@ const deviceUsage = ({ device, major, minor, readBytes, writeBytes }: DeviceIo):
 
 function failures({ use }: ContainerMetrics): readonly Sample[] {
   const { pageFaults, majorPageFaults } = use.usage?.memory ?? {}
-  return [
-    [pageFaults, 'pgfault', 'hierarchy'],
-    [majorPageFaults, 'pgmajfault', 'hierarchy'],
-  ]
+  // Containers that make cgroups of their own below have both scopes the same here: what is counted is all of it, as on cgroup v2.
+  return ['container', 'hierarchy'].flatMap((scope): Sample[] => [
+    [pageFaults, 'pgfault', scope],
+    [majorPageFaults, 'pgmajfault', scope],
+  ])
 }
 
 function startSeconds({ use: { container } }: ContainerMetrics): number {

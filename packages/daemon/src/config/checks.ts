@@ -6,6 +6,9 @@ export const oneOf =
   (value: Value) =>
     allowed.includes(String(value)) ? undefined : `expected one of ${allowed.join(', ')}`
 export const absolute = (value: Value) => (String(value).startsWith('/') ? undefined : 'expected an absolute path')
+/** A path, or the URL by which clients name it: they read the same variable. */
+export const pathOfSocket = (value: string): string => value.replace(/^unix:\/\//, '')
+export const socket = (value: Value) => absolute(pathOfSocket(String(value)))
 export const absoluteOrNone = (value: Value) =>
   value === '' || String(value).startsWith('/') ? undefined : 'expected an absolute path, or "" for none'
 export const allAbsolute = (value: Value) =>

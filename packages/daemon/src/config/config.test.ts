@@ -90,6 +90,12 @@ test('toConfig() knows installed runtimes, configured ones and registries', () =
   assert.equal(config.socket, '/run/coracle/coracle.sock')
 })
 
+test('the socket may be named as clients name it: they read the same variable', () => {
+  for (const CORACLE_SOCKET of ['unix:///run/x.sock', '/run/x.sock'])
+    assert.equal(toConfig(load({ environment: { CORACLE_SOCKET } }), all).socket, '/run/x.sock')
+  assert.throws(() => load({ environment: { CORACLE_SOCKET: 'tcp://1.2.3.4' } }), /expected an absolute path/)
+})
+
 test('toConfig() refuses a default runtime that nobody configured', () => {
   const settings = load({ flags: { 'default-runtime': ['gvisor'] } })
   assert.throws(() => toConfig(settings, all), {

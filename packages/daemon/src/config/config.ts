@@ -2,6 +2,7 @@ import { basename, join } from 'node:path'
 import { invalid } from '@coracle/base/errors'
 import type { LogLevel } from '@coracle/base/log'
 import type { PolicyFiles } from '@coracle/image'
+import { pathOfSocket } from './checks.ts'
 import { type ImagePlaces, imagePlacesOf } from './image-places.ts'
 import type { Value } from './keys.ts'
 import type { Settings } from './load.ts'
@@ -82,7 +83,7 @@ export function toConfig(settings: Settings, exists: (path: string) => boolean):
   // The types hold: each value was checked against its key's type when it was read.
   const get = <T extends Value>(path: string): T => settings.get(path)?.value as T
   const state = get<string>('state')
-  const socket = (settings.get('socket')?.value as string | undefined) ?? join(state, 'coracle.sock')
+  const socket = pathOfSocket((settings.get('socket')?.value as string | undefined) ?? join(state, 'coracle.sock'))
   const runtimes = runtimesOf(settings, exists)
   const defaultRuntime = get<string>('default_runtime')
   if (defaultRuntime !== 'auto' && !runtimes.some(({ handler }) => handler === defaultRuntime)) {

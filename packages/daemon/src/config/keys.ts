@@ -2,7 +2,7 @@
 // the flags and the environment variables all come from this one table.
 import { isIP } from 'node:net'
 import { logLevels } from '@coracle/base/log'
-import { absolute, allAbsolute, oneOf, range } from './checks.ts'
+import { absolute, allAbsolute, oneOf, range, socket } from './checks.ts'
 import { imageStoreKeys } from './keys-images.ts'
 import { observeKeys } from './keys-observe.ts'
 import { registryKeys } from './keys-registry.ts'
@@ -48,7 +48,7 @@ export const keys: readonly Key[] = [
     type: 'string',
     default: undefined,
     flag: 'socket',
-    check: absolute,
+    check: socket,
     doc: 'The CRI socket. Unset: coracle.sock in the state directory.',
   },
   {
