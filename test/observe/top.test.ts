@@ -84,4 +84,56 @@ criSuite('coracle top', (cri) => {
     child.kill('SIGINT')
     assert.equal(await ended, 130)
   })
+
+  /** What a command that goes on prints until `enough`. */
+  const until = async (enough: (text: string) => boolean, ...args: string[]): Promise<string> => {
+    const child = spawn(program, ['-r', `unix://${cri.node.world.socket}`, ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
+    let text = ''
+    child.stdout.setEncoding('utf8').on('data', (more: string) => {
+      text += more
+    })
+    const ended = new Promise((resolve) => child.once('exit', resolve))
+    try {
+      await eventually(`${args.join(' ')} has printed enough`, () => enough(text), { timeoutMs: 30_000 })
+      return text
+    } finally {
+      child.kill('SIGINT')
+      await ended
+    }
+  }
+
+  it('stats has the columns of crictl', async () => {
+    await using pod = await cri.pod()
+    await container(pod, 'sleep', '1000')
+    const [head = '', row = ''] = (await coracle('stats', '-s', '0.1')).split('\n')
+    assert.match(head, /^CONTAINER +NAME +CPU % +MEM +DISK +INODES +SWAP$/)
+    assert.match(row, / 0B$/)
+  })
+
+  it('metricsp -w goes on until interrupted', async () => {
+    await using pod = await cri.pod()
+    const twice = (text: string) => text.split(pod.id).length > 2
+    await until(twice, 'metricsp', '-w', '--name', '^container_network_receive_bytes_total$')
+  })
+
+  it('events in the forms of crictl', async () => {
+    const happen = async () => {
+      await using _pod = await cri.pod()
+    }
+    const seen = async (pattern: RegExp, ...args: string[]) => {
+      let pods = Promise.resolve()
+      const enough = (text: string) => {
+        // The stream may open only after the first pods have come and gone.
+        pods = pods.then(() => (pattern.test(text) ? undefined : happen()))
+        return pattern.test(text)
+      }
+      await until(enough, 'events', ...args)
+      await pods
+    }
+    await seen(/^containerEventType: CONTAINER_CREATED_EVENT$/m, '-o', 'yaml')
+    await seen(
+      /^CONTAINER_CREATED_EVENT of tests$/m,
+      ...['-o', 'go-template', '--template', '{{.containerEventType}} of {{.podSandboxStatus.metadata.namespace}}'],
+    )
+  })
 })

@@ -1,6 +1,8 @@
 import { type ContainerEventResponse, ContainerEventResponseSchema, ContainerEventType } from '@coracle/cri-api'
 import { defineCommand } from '../command.ts'
+import { templateOption } from '../print/output-options.ts'
 import { shortId } from '../print/table.ts'
+import { renderTemplate } from '../print/template.ts'
 import { UsageError } from '../usage-error.ts'
 
 const words = {
@@ -19,23 +21,50 @@ export const command = defineCommand({
     pod: { kind: 'string', short: 'p', value: 'ID', help: 'of one pod: its id or the start of it' },
     type: { kind: 'string', value: 'TYPE', choices: Object.keys(words), help: 'created, started, stopped or deleted' },
     'no-trunc': { kind: 'flag', help: 'ids in full' },
-    output: { kind: 'string', short: 'o', value: 'FORMAT', choices: ['json', 'table'], help: 'json: one line an event' },
+    output: {
+      kind: 'string',
+      short: 'o',
+      value: 'FORMAT',
+      choices: ['json', 'yaml', 'table', 'go-template'],
+      help: 'json (one line an event), yaml, table (default) or go-template',
+    },
+    template: templateOption,
   },
   operands: { min: 0, max: 0 },
-  examples: ['coracle events', 'coracle events --type stopped -o json'],
+  examples: [
+    'coracle events',
+    'coracle events --type stopped -o json',
+    "coracle events -o go-template --template '{{.containerId}}'",
+  ],
   async run(context, options) {
     if (options.pod === '') throw new UsageError('--pod must not be empty')
-    const { messageToJson } = await import('../print/structured.ts')
+    const print = await printer(options)
     const signal = context.interruption()
     const wanted = options.type === undefined ? undefined : words[options.type as keyof typeof words]
     for await (const event of context.runtime.getContainerEvents({}, { signal, timeoutMs: 0 })) {
       if (wanted !== undefined && event.containerEventType !== wanted) continue
       if (options.pod !== undefined && !event.podSandboxStatus?.id.startsWith(options.pod)) continue
-      if (options.output === 'json') context.out.line(JSON.stringify(messageToJson(ContainerEventResponseSchema, event)))
-      else context.out.line(describe(event, options['no-trunc'] ? (id) => id : shortId))
+      context.out.line(print(event))
     }
   },
 })
+
+interface Form {
+  readonly output: string | undefined
+  readonly template: string | undefined
+  readonly 'no-trunc': boolean
+}
+
+async function printer({ output, template, 'no-trunc': inFull }: Form): Promise<(event: ContainerEventResponse) => string> {
+  if (template === undefined && (output === undefined || output === 'table'))
+    return (event) => describe(event, inFull ? (id) => id : shortId)
+  const { messageToJson } = await import('../print/structured.ts')
+  const json = (event: ContainerEventResponse) => messageToJson(ContainerEventResponseSchema, event)
+  if (output === 'json') return (event) => JSON.stringify(json(event))
+  if (output !== 'yaml') return (event) => renderTemplate(template ?? '', json(event))
+  const { stringify } = await import('yaml')
+  return (event) => `---\n${stringify(json(event)).trimEnd()}`
+}
 
 /** `TIME TYPE container ID NAME of pod NAMESPACE/NAME`, and the exit code of what has ended. */
 function describe(event: ContainerEventResponse, idOf: (id: string) => string): string {

@@ -47,8 +47,9 @@ function printTable({ out }: Context, before: readonly ContainerStats[], after: 
     formatBytes(stats.memory?.workingSetBytes?.value ?? 0n),
     formatBytes(stats.writableLayer?.usedBytes?.value ?? 0n),
     String(stats.writableLayer?.inodesUsed?.value ?? 0n),
+    formatBytes(stats.swap?.swapUsageBytes?.value ?? 0n),
   ])
-  out.write(renderTable(['CONTAINER', 'NAME', 'CPU %', 'MEM', 'DISK', 'INODES'], rows))
+  out.write(renderTable(['CONTAINER', 'NAME', 'CPU %', 'MEM', 'DISK', 'INODES', 'SWAP'], rows))
 }
 
 interface Filter {
