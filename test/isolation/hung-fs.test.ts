@@ -1,48 +1,12 @@
 // H 3.4: a volume whose server is gone. What hangs in the kernel is not the daemon, is bounded in time, told, and over when the server is back.
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { createInterface } from 'node:readline'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { describe, it } from 'node:test'
-import { fileURLToPath } from 'node:url'
 import { codeOf } from '@coracle/base/errors'
 import { eventually } from '@coracle/testkit/eventually'
-import { run } from '@coracle/testkit/program'
 import { failsWith } from '../cri/expect.ts'
-import { type Cri, criSuite } from '../cri/suite.ts'
-
-const server = fileURLToPath(new URL('fuse-server.ts', import.meta.url))
-
-/** A mounted file system that can stop answering; gone with its scope. */
-async function deadServer(cri: Cri) {
-  const path = join(cri.node.world.pods, cri.unique('volume-'))
-  mkdirSync(path)
-  const child = spawn(process.execPath, [server, path], { stdio: ['pipe', 'pipe', 'inherit'], env: {} })
-  const lines = createInterface(child.stdout)[Symbol.asyncIterator]()
-  assert.equal((await lines.next()).value, 'mounted')
-  const end = async () => {
-    if (child.exitCode !== null || child.signalCode !== null) return
-    child.stdin.end()
-    await once(child, 'exit')
-  }
-  return {
-    path,
-    file: join(path, 'file'),
-    /** `answers` more, and then never again. */
-    async hang(answers = 0) {
-      child.stdin.write(`${answers}\n`)
-      await lines.next()
-    },
-    /** Everything that waits for it fails. */
-    end,
-    async [Symbol.asyncDispose]() {
-      await end()
-      await run(['/bin/umount', '-l', path])
-    },
-  }
-}
+import { criSuite } from '../cri/suite.ts'
+import { deadServer } from './dead-server.ts'
 
 /** The kernel's function in which a request waits for its server. */
 const waits = (path: string): boolean => existsSync(path) && readFileSync(`${path}/wchan`, 'utf8') === 'request_wait_answer'

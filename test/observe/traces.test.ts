@@ -1,6 +1,7 @@
 // Traces of a real daemon: a pod, a container and a pull, in the trace of their caller.
 import assert from 'node:assert/strict'
 import { after, afterEach, it } from 'node:test'
+import { connectExec } from '@coracle/streaming/client'
 import { eventually } from '@coracle/testkit/eventually'
 import { startFaultRegistry } from '@coracle/testkit/fault-registry'
 import { tar } from '@coracle/testkit/tar'
@@ -66,6 +67,25 @@ criSuite(
       const told = on.map(({ stringValue }) => stringValue)
       assert.ok(told.includes(`${registry.host} manifests/v1`), told.join(', '))
       assert.equal(told.filter((text) => / layer sha256:/.test(text)).length, 2)
+      const paths = spans.map((span) => pathOf(spans, span))
+      const unpacked = paths.filter((path) => /^PullImage > .*registry > unpack$/.test(path))
+      assert.equal(unpacked.length, 2, paths.join(', '))
+    })
+
+    it('an exec session is in the trace of the call that prepared it', async () => {
+      await using pod = await cri.pod()
+      const { id: containerId } = await pod.run({ command: ['sleep', '1000'] })
+      const { traceId, metadata } = newCaller()
+      const selection = { tty: false, stdin: false, stdout: true, stderr: true }
+      const { url } = await cri.runtime.exec({ containerId, cmd: ['sleep', '0.1'], ...selection }, { metadata })
+      const options = { transport: 'websocket', selection, signal: AbortSignal.timeout(60_000) } as const
+      await (await connectExec(url, options)).ended
+      const spans = await trace(traceId, 'exec session')
+      const paths = spans.map((span) => pathOf(spans, span))
+      assert.ok(paths.includes('Exec > exec session > OCI exec'), paths.join(', '))
+      const session = spans.find(({ name }) => name === 'exec session')
+      assert.equal(session?.kind, 2)
+      assert.ok(session?.attributes.some(({ key, value }) => key === 'container.id' && value.stringValue === containerId))
     })
 
     it('a call without a trace begins none, when none is wanted', async () => {

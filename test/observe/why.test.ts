@@ -14,6 +14,7 @@ import { run } from '@coracle/testkit/program'
 import { tar } from '@coracle/testkit/tar'
 import { createWrapperRuntime } from '@coracle/testkit/wrapper-runtime'
 import { criSuite } from '../cri/suite.ts'
+import { deadServer } from '../isolation/dead-server.ts'
 
 const program = fileURLToPath(new URL('../../bin/coracle', import.meta.url))
 const directory = makeOwnDirectory('coracle-why-')
@@ -125,6 +126,29 @@ criSuite(
       assert.match(await why(containerId), runtime)
     })
 
+    it('a mount source on a dead server', async () => {
+      await using volume = await deadServer(cri)
+      await using pod = await cri.pod()
+      await volume.hang()
+      const request = {
+        podSandboxId: pod.id,
+        config: pod.containerConfig({ mounts: [{ hostPath: volume.file, containerPath: '/data' }] }),
+        sandboxConfig: pod.config,
+      }
+      const source = new RegExp(`mount source ${volume.file}, for [\\d.]+ s since \\d\\d:\\d\\d:\\d\\d`)
+      const call = hangs(source, cri.runtime.createContainer(request, { timeoutMs: patienceMs }))
+      const told = await eventually('the source is named', async () => {
+        const text = await why(pod.id)
+        return /mount source/.test(text) ? text : undefined
+      })
+      assert.match(told, /under way: CreateContainer \(request r\d+\), for/)
+      assert.match(told, new RegExp(`it is in mount source ${volume.file}, for`))
+      await call
+      await volume.end()
+      // What it hung in has failed: the same request says so, and no longer waits.
+      await assert.rejects(cri.runtime.createContainer(request), /not connected/)
+    })
+
     it('a registry and what was tried, also to one who shares the pull', async () => {
       await using registry = await startFaultRegistry()
       registry.addImage('slow/image', 'v1', [{ tar: tar([{ path: 'x', body: 'x' }]) }])
@@ -159,6 +183,6 @@ criSuite(
   },
   {
     faultyPlugin: true,
-    config: `[metrics]\nport = ${port}\n[runtimes.wrapped]\npath = "${wrapper.program}"\nkind = "runc"\n`,
+    config: `[limits]\nprobe_timeout_s = 60\n[metrics]\nport = ${port}\n[runtimes.wrapped]\npath = "${wrapper.program}"\nkind = "runc"\n`,
   },
 )

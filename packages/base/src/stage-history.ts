@@ -18,9 +18,9 @@ export class StageHistory implements Disposable {
   constructor(size = 256) {
     this.#listening = listenToStages({
       ended: (stage, { error, isRoot, hadParts }) => {
-        const { kind, on, done, owner, subject, startedMs, endedMs = startedMs } = stage
+        const { kind, on, done, owner, subject, isSession, startedMs, endedMs = startedMs } = stage
         const ms = endedMs - startedMs
-        if (!isRoot || !hadParts || (ms < slowMs && error === undefined)) return
+        if (!isRoot || !hadParts || ((ms < slowMs || isSession) && error === undefined)) return
         this.#past.push({ kind, on, done, owner, subject, startedMs, ms, error })
         if (this.#past.length > size) this.#past.shift()
       },

@@ -34,6 +34,8 @@ export interface StageOptions {
   readonly detail?: () => string
   /** It is a call of somebody outside, not a part of our own work. */
   readonly isCall?: boolean
+  /** It lasts as long as somebody outside likes: never slow, never stuck. */
+  readonly isSession?: boolean
   /** The caller's place in its trace, as it came. */
   readonly traceparent?: string | undefined
 }
@@ -51,6 +53,7 @@ export class Stage {
   readonly startedMs: number
   readonly owner: string
   readonly isCall: boolean
+  readonly isSession: boolean
   readonly waitsFor: (() => Stage | undefined) | undefined
   detail: (() => string) | undefined
   readonly traceparent: string | undefined
@@ -69,6 +72,7 @@ export class Stage {
     this.startedMs = performance.now()
     this.owner = options.owner ?? around?.owner ?? ''
     this.isCall = options.isCall ?? false
+    this.isSession = options.isSession ?? false
     this.waitsFor = options.waitsFor
     this.detail = options.detail
     this.traceparent = options.traceparent

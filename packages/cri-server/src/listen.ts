@@ -72,11 +72,12 @@ async function bindAlone(server: Server, path: string): Promise<undefined> {
   })
 }
 
+/** What only a socket with two protocols needs. */
+export const loadTwoProtocols = () => Promise.all([import('./cadvisor.ts'), import('./two-protocols.ts')])
+
 /** Returns what ends listening. */
 async function bindBoth(server: Server, path: string, deps: RouteDeps): Promise<(graceMs: number) => void> {
-  // Only where it is asked for.
-  const { createCadvisorServer } = await import('./cadvisor.ts')
-  const { createTwoProtocolServer } = await import('./two-protocols.ts')
+  const [{ createCadvisorServer }, { createTwoProtocolServer }] = await loadTwoProtocols()
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure())
   const http1 = createCadvisorServer(deps.services)
   const both = createTwoProtocolServer({ http2: (socket) => injector.injectConnection(socket), http1 })

@@ -5,6 +5,7 @@ import { armFailpoints } from '@coracle/base/failpoint'
 import { configureLog, logger } from '@coracle/base/log'
 import manifest from '../../../package.json' with { type: 'json' }
 import { type Arguments, helpText, parseArguments } from './arguments.ts'
+import { beginCompiled } from './compiled-start.ts'
 import { type Config, toConfig } from './config/config.ts'
 import { loadSettings, masked, type Settings } from './config/load.ts'
 import { defaultFileText, printSettings } from './config/print.ts'
@@ -26,6 +27,7 @@ function applyLog({ level, format }: Config['log']): void {
 }
 
 async function serve(args: Arguments): Promise<void> {
+  await beginCompiled()
   let { settings, config } = load(args)
   applyLog(config.log)
   // What containers see of ours is made with its final mode; what they must not see is below a directory of mode 0700.

@@ -3,12 +3,12 @@
 import { mkdirSync, renameSync, rmSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { CodedError, codeOf } from '@coracle/base/errors'
+import { CodedError, codeOf, explain } from '@coracle/base/errors'
 import { failpoint } from '@coracle/base/failpoint'
 import { Limiter } from '@coracle/base/limiter'
 import { logger } from '@coracle/base/log'
 import { SingleFlight } from '@coracle/base/single-flight'
-import { type Stage, stage } from '@coracle/base/stages'
+import { beginStage, inStage, type Stage, stage } from '@coracle/base/stages'
 import type { DiffId } from '@coracle/oci-spec/digest'
 import type { Descriptor } from '@coracle/oci-spec/image'
 import type { LayerProgress } from './images.ts'
@@ -131,7 +131,9 @@ export class Layers {
     this.#tell(key, 'downloading', 0)
     let downloaded = 0
     const { size } = request.blob
-    own.detail = () => (downloaded < size ? `${downloaded} of ${size} bytes came` : 'all bytes came, being unpacked')
+    own.detail = () => `${downloaded} of ${size} bytes came`
+    // What the worker still has to do when all bytes have come: until then it waits for them.
+    let unpacking: Stage | undefined
     const handle = pool.unpack(
       {
         directory,
@@ -149,6 +151,9 @@ export class Layers {
         signal,
         onProgress: (bytes) => {
           downloaded = bytes
+          // A canceled worker may speak after its end.
+          if (bytes >= size && own.endedMs === undefined)
+            unpacking ??= inStage(own, () => beginStage(['unpack', `layer ${request.blob.digest}`]))
           this.#tell(key, bytes < request.blob.size ? 'downloading' : 'unpacking', bytes)
         },
         // A failure shows again, and counts, when the whole layer is synced.
@@ -157,10 +162,12 @@ export class Layers {
     )
     try {
       const layer = await handle.result
+      unpacking?.end(undefined)
       if (layer.warnings.length > 0)
         log.warn('layer unpacked with warnings', { diffId: request.diffId, warnings: layer.warnings })
       return { staging, handle, layer }
     } catch (err) {
+      unpacking?.end(explain(err))
       this.#discard(staging, handle)
       throw err
     }

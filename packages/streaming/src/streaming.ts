@@ -11,7 +11,7 @@ import { negotiate, type Refusal, refuse, switchProtocols, type Upgrade } from '
 import { offeredFor, serve } from './serve.ts'
 import type { StdioSelection, StreamAttachRequest, StreamExecRequest, StreamPortForwardRequest, StreamTarget } from './target.ts'
 import { readCertificate, type TlsFiles, watchCertificate } from './tls.ts'
-import { FailureLimit, type PreparedRequest, Tokens } from './tokens.ts'
+import { FailureLimit, type PreparedRequest, type TakenRequest, Tokens } from './tokens.ts'
 import { socketWire } from './wire.ts'
 
 export interface StreamingOptions {
@@ -163,7 +163,7 @@ class StreamServer implements Streaming {
   }
 
   /** The prepared request, or how to turn the client away; undefined: without an answer. */
-  #admit(request: IncomingMessage): PreparedRequest | Refusal | undefined {
+  #admit(request: IncomingMessage): TakenRequest | Refusal | undefined {
     if (request.headers.origin !== undefined && this.#options.browsers !== 'allow') {
       return { status: 403, message: 'requests with an Origin header are refused' }
     }
@@ -172,8 +172,8 @@ class StreamServer implements Streaming {
       return { status: 405, message: 'method must be GET or POST', headers: ['Allow: GET, POST'] }
     }
     // The expression has just these three words.
-    const prepared = path === null ? undefined : this.#tokens.take(path[1] as PreparedRequest['kind'], path[2] ?? '')
-    if (prepared !== undefined) return prepared
+    const taken = path === null ? undefined : this.#tokens.take(path[1] as PreparedRequest['kind'], path[2] ?? '')
+    if (taken !== undefined) return taken
     return this.#failures.allow() ? { status: 404, message: 'no such stream: unknown, used or expired' } : undefined
   }
 
@@ -196,9 +196,10 @@ class StreamServer implements Streaming {
       refuse(socket, admitted)
       return
     }
-    const upgrade = negotiate(request, offeredFor(admitted))
+    const { prepared, resume } = admitted
+    const upgrade = negotiate(request, offeredFor(prepared))
     if ('status' in upgrade) refuse(socket, upgrade)
-    else this.#serve({ socket, head }, admitted, upgrade)
+    else resume(() => this.#serve({ socket, head }, prepared, upgrade))
   }
 
   #serve({ socket, head }: { socket: Socket; head: Buffer }, prepared: PreparedRequest, upgrade: Upgrade): void {

@@ -18,8 +18,9 @@ export function createStageMetrics(): StageMetrics {
   const durations = new Map<string, Histogram>()
   const failures = new Map<string, number>()
   const listening = listenToStages({
-    ended: ({ kind, isCall, startedMs, endedMs = startedMs }, { error }) => {
-      if (isCall) return
+    ended: (stage, { error }) => {
+      const { kind, startedMs, endedMs = startedMs } = stage
+      if (isAskedFor(stage)) return
       entryOf(durations, kind, () => new Histogram(stageBuckets)).add((endedMs - startedMs) / 1000)
       if (error !== undefined) failures.set(kind, (failures.get(kind) ?? 0) + 1)
     },
@@ -37,6 +38,9 @@ export function createStageMetrics(): StageMetrics {
   }
 }
 
+/** What others ask for is no stage of the work on it. */
+const isAskedFor = ({ isCall, isSession }: Stage): boolean => isCall || isSession
+
 const byStage = (numbers: ReadonlyMap<string, number>): Family['samples'] =>
   [...numbers].map(([stage, value]) => ({ labels: { stage }, value }))
 
@@ -46,7 +50,7 @@ function underWayFamilies(): readonly Family[] {
   const oldest = new Map<string, number>()
   const stuck = new Map<string, { readonly work: string; readonly stage: string; count: number }>()
   const count = (stage: Stage) => {
-    if (!stage.isCall) {
+    if (!isAskedFor(stage)) {
       counts.set(stage.kind, (counts.get(stage.kind) ?? 0) + 1)
       oldest.set(stage.kind, Math.max(oldest.get(stage.kind) ?? 0, (now - stage.startedMs) / 1000))
     }
@@ -55,7 +59,7 @@ function underWayFamilies(): readonly Family[] {
   for (const root of stagesUnderWay()) {
     count(root)
     const at = innermost(root)
-    if (at.isCall || now - at.startedMs < stuckMs) continue
+    if (isAskedFor(at) || now - at.startedMs < stuckMs) continue
     const [work, stage] = [root.kind, at.kind]
     entryOf(stuck, `${work}\n${stage}`, () => ({ work, stage, count: 0 })).count++
   }

@@ -33,7 +33,7 @@ const messageMaxLength = 2000
 
 /** Undefined when the stage is in no trace that is kept. */
 export function spanOf(stage: Stage, error: string | undefined): Span | undefined {
-  const { trace, kind, on, isCall, startedMs, endedMs = startedMs } = stage
+  const { trace, kind, on, isCall, isSession, startedMs, endedMs = startedMs } = stage
   if (trace === undefined || !trace.sampled) return undefined
   // The monotonic clock against the wall clock of now: that of the start may have been corrected since.
   const toWallMs = Date.now() - performance.now()
@@ -43,7 +43,7 @@ export function spanOf(stage: Stage, error: string | undefined): Span | undefine
     spanId: trace.spanId,
     ...(trace.parentSpanId === undefined ? {} : { parentSpanId: trace.parentSpanId }),
     name: kind,
-    kind: isCall ? 2 : kind === 'registry' ? 3 : 1,
+    kind: isCall || isSession ? 2 : kind === 'registry' ? 3 : 1,
     startTimeUnixNano: nanoseconds(startedMs),
     endTimeUnixNano: nanoseconds(endedMs),
     attributes: attributesOf(stage, on),

@@ -89,7 +89,10 @@ async function unpack(id: number, job: LayerJob, signal: AbortSignal): Promise<v
       content: spooledFd === undefined ? downloadLayer({ job, client, interrupted, signal }) : spooledBlob(spooledFd),
       createGzipReader,
       enter: () => sys.enter(fd),
-      onDownloaded: (bytes) => downloaded.set(id, bytes),
+      onDownloaded: (bytes) => {
+        downloaded.set(id, bytes)
+        if (bytes >= job.blob.size) send({ type: 'progress', id, downloadedBytes: bytes })
+      },
       signal,
     })
     interrupted?.remove()

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import type { Duplex, Readable, Writable } from 'node:stream'
 import { CodedError, precondition } from '@coracle/base/errors'
 import { abortable } from '@coracle/base/signals'
+import { stage } from '@coracle/base/stages'
 import { execProcess } from '@coracle/container-spec'
 import type { AttachSession, ExecSession } from '@coracle/oci-runtime'
 import type { ClientStreams, StreamAttachRequest, StreamExecRequest, StreamTarget } from '@coracle/streaming'
@@ -20,11 +21,16 @@ const attachBacklogBytes = 4 * 1024 * 1024
 
 export function streamTarget(services: Services): StreamTarget {
   return {
-    exec: (request, streams, signal) => exec(services, request, { streams, signal }),
-    attach: (request, streams, signal) => attach(services, request, { streams, signal }),
-    dial: (podId, port, signal) => dial(services, { podId, port }, signal),
+    exec: (request, streams, signal) =>
+      stage(['exec session', request.command[0] ?? ''], () => exec(services, request, { streams, signal }), sessionIn(request)),
+    attach: (request, streams, signal) =>
+      stage(['attach session', ''], () => attach(services, request, { streams, signal }), sessionIn(request)),
+    dial: (podId, port, signal) =>
+      stage(['port forward', `port ${port}`], () => dial(services, { podId, port }, signal), { subject: { podId } }),
   }
 }
+
+const sessionIn = ({ containerId }: { readonly containerId: string }) => ({ isSession: true, subject: { containerId } })
 
 interface Client {
   readonly streams: ClientStreams
@@ -35,7 +41,10 @@ async function exec(services: Services, request: StreamExecRequest, { streams, s
   const container = requireRunning(services, request.containerId)
   const process = execProcess(container.made.process, { args: request.command, terminal: request.tty })
   const paths = containerPaths(services.settings, container.id)
-  const session = await runtimeOf(services, container).exec(paths, { process, stdin: request.stdin }, signal)
+  const runtime = runtimeOf(services, container)
+  const session = await stage(['OCI exec', `runtime ${runtime.handler} (${runtime.program})`], () =>
+    runtime.exec(paths, { process, stdin: request.stdin }, signal),
+  )
   const onAbort = () => void session.terminate(request.tty)
   signal.addEventListener('abort', onAbort, { once: true })
   try {
