@@ -3,21 +3,22 @@ import { type CodedError, explain, failed } from '@coracle/base/errors'
 import { failpoint } from '@coracle/base/failpoint'
 import { logger } from '@coracle/base/log'
 import { SingleFlight } from '@coracle/base/single-flight'
-import { digestOf, type ImageId } from '@coracle/oci-spec/digest'
+import { type Digest, digestOf, type ImageId } from '@coracle/oci-spec/digest'
 import type { Platform } from '@coracle/oci-spec/image'
 import { maxConfigBytes } from '@coracle/oci-spec/image-config'
-import { hostPlatform, normalisePlatform } from '@coracle/oci-spec/platform'
-import { formatReference } from '@coracle/oci-spec/reference'
+import { fitness, hostPlatform, normalisePlatform } from '@coracle/oci-spec/platform'
+import { digestedName, formatReference, taggedName } from '@coracle/oci-spec/reference'
 import type { LayerProgress, PullProgress, PullRequest, PullStatus } from './images.ts'
 import { type InstallRequest, installImage } from './install.ts'
 import { Layers, type LayersDeps } from './layers.ts'
 import { namesOf } from './names.ts'
 import { PullUnderWay } from './pulls-under-way.ts'
+import { askDigest } from './registry/ask-digest.ts'
 import type { RegistryClient, RegistrySource } from './registry/client.ts'
 import { RegistryError } from './registry/errors.ts'
 import { fetchBlob, type ResolvedManifest, resolveManifest } from './registry/manifests.ts'
 import type { Registries } from './registry/registries.ts'
-import { damageOf } from './store/index.ts'
+import { damageOf, type StoredImage } from './store/index.ts'
 import type { SignaturePolicies } from './trust/load-policies.ts'
 import { checkTrust, SignatureError } from './trust/trust.ts'
 import { registryErrorIn } from './unpack/messages.ts'
@@ -79,25 +80,16 @@ export class Puller {
   async #pull(pull: Pull): Promise<ImageId> {
     const { request, name, signal } = pull
     const startedAt = performance.now()
-    this.#deps.pool.warm()
+    const mayBeHere = this.#mayBeHere(pull)
+    if (!mayBeHere) this.#deps.pool.warm()
     pull.status.phase = 'resolving'
     const plan = await this.#registries.plan(request.reference, {}, signal)
     const source = this.#registries.sourceOf(plan, request.credentials)
     const client = this.#registries.client(source)
     try {
-      const limits = { signal, stallMs: source.stallTimeoutMs }
-      const resolved = await resolveManifest(client, { reference: request.reference, platform: pull.platform }, limits)
-      const digests = [resolved.topDigest, resolved.manifestDigest]
-      const { reference, namespace } = request
-      await checkTrust(this.#policies(), { reference, namespace, digests, client, stallMs: source.stallTimeoutMs }, signal)
-      // The brand holds: the config's digest is what an image id is.
-      const id = resolved.manifest.config.digest as ImageId
-      const names = namesOf(request.reference, resolved.topDigest, id)
+      const known = mayBeHere ? await this.#isHere(pull, client) : undefined
+      const id = known === undefined ? await this.#resolve(pull, source, client) : await this.#rename(pull, client, known)
       const { index } = this.#deps.store
-      const present = index.image(id)
-      // One that is damaged is fetched again: only what it lost is downloaded.
-      if (present !== undefined && present.origin === undefined && damageOf(index, present) === undefined) index.addNames(names)
-      else await this.#fetch(pull, { source, client, resolved, id })
       pull.status.phase = 'recording'
       await failpoint('image.pull.recorded')
       await index.flush()
@@ -107,6 +99,52 @@ export class Puller {
     } finally {
       client.close()
     }
+  }
+
+  /** Whether the name is known: then a look at its digest may be all that is needed. */
+  #mayBeHere({ request: { reference } }: Pull): boolean {
+    const name = reference.digest === undefined ? taggedName(reference) : digestedName(reference, reference.digest)
+    return name !== undefined && this.#deps.store.index.name(name) !== undefined
+  }
+
+  /** The whole image that a reference stands for now, when it is here under that very digest. */
+  async #isHere({ request: { reference }, platform, signal }: Pull, client: RegistryClient): Promise<Known | undefined> {
+    const topDigest = await askDigest(client, reference, signal)
+    if (topDigest === undefined || (reference.digest ?? topDigest) !== topDigest) return undefined
+    const name = this.#deps.store.index.name(digestedName(reference, topDigest))
+    const image = name === undefined ? undefined : this.#whole(name.image)
+    // An index may have been taken for another platform, by a copy.
+    return image === undefined || fitness(platform, image.config.platform) === 0 ? undefined : { image, topDigest }
+  }
+
+  #whole(id: ImageId): StoredImage | undefined {
+    const { index } = this.#deps.store
+    const image = index.image(id)
+    return image === undefined || image.origin !== undefined || damageOf(index, image) !== undefined ? undefined : image
+  }
+
+  async #rename({ request, signal }: Pull, client: RegistryClient, { image, topDigest }: Known): Promise<ImageId> {
+    const { reference, namespace } = request
+    const digests = [topDigest, image.manifestDigest]
+    const { stallTimeoutMs: stallMs } = this.#deps.settings
+    await checkTrust(this.#policies(), { reference, namespace, digests, client, stallMs }, signal)
+    this.#deps.store.index.addNames(namesOf(reference, topDigest, image.id))
+    return image.id
+  }
+
+  async #resolve(pull: Pull, source: RegistrySource, client: RegistryClient): Promise<ImageId> {
+    const { request, signal } = pull
+    const limits = { signal, stallMs: source.stallTimeoutMs }
+    const resolved = await resolveManifest(client, { reference: request.reference, platform: pull.platform }, limits)
+    const digests = [resolved.topDigest, resolved.manifestDigest]
+    const { reference, namespace } = request
+    await checkTrust(this.#policies(), { reference, namespace, digests, client, stallMs: source.stallTimeoutMs }, signal)
+    // The brand holds: the config's digest is what an image id is.
+    const id = resolved.manifest.config.digest as ImageId
+    // One that is damaged is fetched again: only what it lost is downloaded.
+    if (this.#whole(id) === undefined) await this.#fetch(pull, { source, client, resolved, id })
+    else this.#deps.store.index.addNames(namesOf(request.reference, resolved.topDigest, id))
+    return id
   }
 
   async #fetch(pull: Pull, { source, client, resolved, id }: Fetch): Promise<void> {
@@ -132,6 +170,12 @@ interface Pull {
   readonly tell: (layers: readonly LayerProgress[]) => void
   readonly status: PullUnderWay
   readonly signal: AbortSignal
+}
+
+interface Known {
+  readonly image: StoredImage
+  /** Of what the reference stands for. */
+  readonly topDigest: Digest
 }
 
 interface Fetch {

@@ -145,6 +145,10 @@ async function persistent({ access, source, endpoint }: Persistence, request: Re
 
 async function refusal({ access, source, endpoint }: Persistence, response: HttpResponse): Promise<RegistryError> {
   const status = response.statusCode ?? 0
+  if (status === 407) {
+    response.destroy()
+    return new RegistryError('unavailable', `the proxy for ${endpoint.host} answers 407, it wants other credentials`, { status })
+  }
   const limits = { host: endpoint.host, maxBytes: maxErrorBytes, stallMs: source.stallTimeoutMs }
   const body = await readBody(response, limits).catch(() => Buffer.alloc(0))
   const detail = access.secrets.redact(errorText(body))

@@ -322,6 +322,13 @@ describe('proxies', () => {
     }
   })
 
+  test('R-23 407 for plain HTTP is the word of the proxy, not of the registry', async () => {
+    await using proxy = await startConnectProxy({ routes: {}, credentials: 'me:right' })
+    const endpoint = { ...secure('registry.example'), baseUrl: 'http://registry.example/v2', insecure: true }
+    using client = connect([endpoint], { proxies: { http: proxy.host } })
+    await fails(text(client), 'unavailable', /^the proxy for registry\.example answers 407, it wants other credentials$/)
+  })
+
   test('R-23 loopback and exceptions are asked directly', async () => {
     await using registry = await startFaultRegistry({ identity: await authority.issue() })
     registry.addManifest('r', '1', { mediaType: 'x', body: 'near' })
