@@ -1,3 +1,4 @@
+import { resolve } from 'node:path'
 import { invalid } from '@coracle/base/errors'
 import { keys } from './config/keys.ts'
 import { defaultFile } from './config/load.ts'
@@ -39,7 +40,8 @@ export function parseArguments(argv: readonly string[]): Arguments {
   const file = flags.get('config')?.at(-1)
   return {
     command,
-    file: file ?? defaultFile,
+    // Of the directory that it was said in: the daemon leaves it, and reads the file again at a reload.
+    file: file === undefined ? defaultFile : resolve(file),
     fileRequired: file !== undefined,
     flags,
     mode,
