@@ -56,6 +56,24 @@ test('ADD runs the chain in order with the result so far, DEL in reverse with th
   assert.deepEqual(readdirSync(net.cacheDir), [])
 })
 
+test('ADD through a list with a missing plugin runs none of it, and leaves nothing that DEL would fail on for ever', async () => {
+  using net = new FakeNetwork().plugin('one')
+  net.list([{ type: 'one' }, { type: 'two' }])
+  const cni = net.cni()
+  const pod = attachment('pod1')
+  await assert.rejects(
+    cni.add(pod, never()),
+    coded('failed_precondition', /^attach pod default\/name-pod1: network net: cni plugin two is missing/),
+  )
+  await cni.del(pod)
+  assert.deepEqual(net.sequence(), [])
+  assert.deepEqual(readdirSync(net.cacheDir), [])
+  net.plugin('two')
+  await cni.add(pod, never())
+  await cni.del(pod)
+  assert.deepEqual(net.sequence(), ['ADD one', 'ADD two', 'DEL two', 'DEL one'])
+})
+
 test('DEL again and DEL of what was never attached succeed; after a restart an unknown pod gets one DEL', async () => {
   using net = new FakeNetwork().plugin('one')
   net.list([{ type: 'one' }])

@@ -15,7 +15,7 @@ import { CniError } from './errors.ts'
 import { HostPorts } from './host-ports.ts'
 import { checkListeners } from './listeners.ts'
 import { createPluginRunner, type PluginRunner } from './plugin.ts'
-import { createReadiness, type Readiness } from './readiness.ts'
+import { createReadiness, missingPlugin, type Readiness } from './readiness.ts'
 import { networkResult } from './result.ts'
 import { atLeast } from './version.ts'
 
@@ -111,6 +111,12 @@ class NodeNetwork implements Cni {
       throw new CodedError('unavailable', `attach ${describePod(attachment)}: ${config.reason}`)
     }
     const { network } = config
+    const missing = missingPlugin(this.#parts.runner, network)
+    if (missing !== undefined) {
+      // Found now and not half-way: the DEL that would have to follow could not be done either.
+      this.#forget(containerId)
+      throw new CodedError('failed_precondition', `attach ${describePod(attachment)}: ${missing}`)
+    }
     // ADD must not be called twice without DEL in between (CNI spec 1.1, section 2): an earlier attempt is undone first.
     const earlier = this.#parts.cache.find(containerId)
     if (earlier !== undefined) await this.#release(earlier)

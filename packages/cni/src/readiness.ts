@@ -93,7 +93,8 @@ function statusVerdict(probe: Probe, graceMs: number): NetworkStatus {
   return inGrace ? { ready: true } : { ready: false, reason: probe.reason }
 }
 
-function missingPlugin(runner: PluginRunner, network: NetworkConfigList): string | undefined {
+/** Which program of the network is not there, in words. */
+export function missingPlugin(runner: PluginRunner, network: NetworkConfigList): string | undefined {
   for (const program of network.plugins.flatMap(programs)) {
     try {
       runner.find(program)
