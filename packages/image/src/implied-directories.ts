@@ -5,6 +5,7 @@ import { chmodSync, chownSync, lstatSync, mkdirSync, openSync, type Stats, utime
 import { digestOf } from '@coracle/oci-spec/digest'
 import { publishLayer } from './layers.ts'
 import { isSound, type LayerKey } from './store/index.ts'
+import { stagedParts } from './store/leftovers.ts'
 import { reserveStaging, type Store } from './store/store.ts'
 import { TreeRecorder } from './tree/recorder.ts'
 import { recordName } from './unpack/messages.ts'
@@ -88,7 +89,21 @@ function lookAt(layer: Buffer, path: Buffer): Stats | 'absent' | 'hidden' {
 
 async function makeMendingLayer(store: Store, key: LayerKey, found: readonly Found[]): Promise<void> {
   using reserved = reserveStaging(store)
-  const staging = reserved.path
+  try {
+    await fillMendingLayer(store, { key, found, staging: reserved.path })
+  } catch (err) {
+    for (const left of stagedParts(reserved.path)) await store.trash.take(left)
+    throw err
+  }
+}
+
+interface Mending {
+  readonly key: LayerKey
+  readonly found: readonly Found[]
+  readonly staging: string
+}
+
+async function fillMendingLayer(store: Store, { key, found, staging }: Mending): Promise<void> {
   mkdirSync(staging, { mode: 0o755 })
   const at = (path: Buffer): Buffer => Buffer.concat([Buffer.from(`${staging}/`), path])
   for (const { path } of found) mkdirSync(at(path), { recursive: true, mode: 0o755 })

@@ -17,6 +17,7 @@ import type { RegistrySource } from './registry/client.ts'
 import { pruneDownloads } from './store/downloads.ts'
 import { isSound, type LayerKey } from './store/index.ts'
 import { partsOf } from './store/layout.ts'
+import { Leftovers } from './store/leftovers.ts'
 import { reserveStaging, type Staging, type Store } from './store/store.ts'
 import { isLinkBelow } from './unpack/link-below-error.ts'
 import { blobName, type LayerPlace, recordName, skeletonName, type UnpackedLayer } from './unpack/messages.ts'
@@ -49,10 +50,12 @@ export class Layers {
   readonly #deps: LayersDeps
   readonly #flights = new SingleFlight<void>('layer')
   readonly #downloads: Limiter
+  readonly #leftovers: Leftovers
   readonly #listeners = new Map<string, Set<LayerRequest['onProgress']>>()
 
   constructor(deps: LayersDeps) {
     this.#deps = deps
+    this.#leftovers = new Leftovers(deps.store.trash)
     this.#downloads = new Limiter(deps.settings.maxDownloads, 'download slot')
   }
 
@@ -125,9 +128,15 @@ export class Layers {
     const { store, settings } = this.#deps
     const pool = request.over === undefined ? this.#deps.pool : this.#deps.poolOverLayers
     const key = keyOf(request)
+    await this.#leftovers.takeAgain()
     const staging = reserveStaging(store)
     const { name: directory, path } = staging
-    mkdirSync(path, { mode: 0o755 })
+    try {
+      mkdirSync(path, { mode: 0o755 })
+    } catch (err) {
+      staging[Symbol.dispose]()
+      throw err
+    }
     this.#tell(key, 'downloading', 0)
     let downloaded = 0
     const { size } = request.blob
@@ -178,7 +187,7 @@ export class Layers {
     const { path } = staging
     void handle.settled
       .then(() => pruneDownloads(store.layout.downloads))
-      .then(() => Promise.all([path, recordName(path), skeletonName(path), blobName(path)].map((left) => store.trash.take(left))))
+      .then(() => this.#leftovers.take(path))
       .catch((late) => log.warn('staging not removed', { path, error: String(late) }))
       .finally(() => staging[Symbol.dispose]())
   }

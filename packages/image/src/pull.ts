@@ -8,6 +8,7 @@ import type { Platform } from '@coracle/oci-spec/image'
 import { maxConfigBytes } from '@coracle/oci-spec/image-config'
 import { fitness, hostPlatform, normalisePlatform } from '@coracle/oci-spec/platform'
 import { digestedName, formatReference, taggedName } from '@coracle/oci-spec/reference'
+import { namingDisk } from './disk-error.ts'
 import type { LayerProgress, PullProgress, PullRequest, PullStatus } from './images.ts'
 import { type InstallRequest, installImage } from './install.ts'
 import { Layers, type LayersDeps } from './layers.ts'
@@ -64,7 +65,7 @@ export class Puller {
       })
     } catch (err) {
       signal.throwIfAborted()
-      throw pullFailed(name, err)
+      throw pullFailed(name, namingDisk(err, this.#deps.store.layout.root))
     } finally {
       if (request.onProgress) listeners.delete(request.onProgress)
       if (listeners.size === 0 && this.#progress.get(key) === listeners) this.#progress.delete(key)

@@ -6,6 +6,7 @@ import { isErrno, unlessErrno } from '@coracle/base/errno'
 import { CodedError, doing, failed, notFound } from '@coracle/base/errors'
 import { parseComponent } from '@coracle/base/ids'
 import type { ImageId } from '@coracle/oci-spec/digest'
+import { namingDisk } from './disk-error.ts'
 import { removeViews, withIdmappedLayers } from './idmapped-layers.ts'
 import type { Rootfs, RootfsRequest } from './images.ts'
 import type { ImagesDeps, Settings } from './options.ts'
@@ -77,7 +78,7 @@ export class RootfsStore {
       await this.#mount(request, layers, signal)
     } catch (err) {
       await this.remove(key)
-      throw failed(`make the root file system of ${key}`, noSpace(err))
+      throw failed(`make the root file system of ${key}`, namingDisk(err, this.#deps.store.layout.containers))
     }
     return { path: target }
   }
@@ -187,6 +188,3 @@ function overlayOptions(isVolatile: boolean): readonly string[] {
     ...(isVolatile ? ['volatile'] : []),
   ]
 }
-
-const noSpace = (err: unknown): unknown =>
-  isErrno(err, 'ENOSPC', 'EDQUOT') ? new CodedError('resource_exhausted', 'no space left', { cause: err }) : err

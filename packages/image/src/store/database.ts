@@ -1,11 +1,13 @@
 // The image index in SQLite (https://sqlite.org/wal.html). Writes are made in WAL mode without a sync of their own and become durable
 // by `flush`, which syncs the log off the main thread: the guarantee of synchronous=FULL without stopping the event loop for a disk.
-import { closeSync, existsSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
+import { closeSync, existsSync, openSync, renameSync, rmSync, writeFileSync, writeSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { DatabaseSync, type SQLOutputValue, type StatementSync } from 'node:sqlite'
-import { CodedError } from '@coracle/base/errors'
+import { unlessErrno } from '@coracle/base/errno'
+import { CodedError, codeOf, explain, failed } from '@coracle/base/errors'
 import { logger } from '@coracle/base/log'
+import { DiskError, diskTroubleOf, namingDisk } from '../disk-error.ts'
 
 const log = logger('image')
 // Given up when the disk is full, so that images can be removed then.
@@ -49,7 +51,8 @@ export function openDatabase(path: string): Database {
   try {
     db = open1(path)
   } catch (err) {
-    if (err instanceof CodedError && err.code === 'failed_precondition') throw err
+    // Else it is the disk that is full or read-only, and the index is as good as before.
+    if (!isDamaged(err)) throw failed(`open the image index ${path}`, diskErrorOf(err, path))
     const aside = `${path}.damaged-${Date.now()}`
     log.error('image index is damaged: moved aside, images have to be pulled again', { path, aside, error: String(err) })
     for (const suffix of ['', '-wal', '-shm']) if (existsSync(path + suffix)) renameSync(path + suffix, aside + suffix)
@@ -82,14 +85,14 @@ export function openDatabase(path: string): Database {
       try {
         transaction(changes)
       } catch (err) {
-        if (!isFull(err)) throw err
+        const cause = diskErrorOf(err, path)
+        if (!isFull(err) || (cause instanceof DiskError && cause.code === 'internal'))
+          throw failed('write the image index', cause)
         rmSync(ballast, { force: true })
         try {
           transaction(changes)
         } catch (again) {
-          throw isFull(again)
-            ? new CodedError('resource_exhausted', 'no space left to write the image index', { cause: again })
-            : again
+          throw failed('write the image index', diskErrorOf(again, path))
         }
       }
     },
@@ -133,8 +136,29 @@ function open1(path: string): DatabaseSync {
 }
 
 // SQLITE_FULL, or SQLITE_IOERR where the shared memory file cannot grow.
-const isFull = (err: unknown): boolean =>
-  err instanceof Error && 'errcode' in err && [13, 10].includes(Number(err.errcode) & 0xff)
+const isFull = (err: unknown): boolean => [13, 10].includes(resultCodeOf(err))
+
+// SQLITE_CORRUPT, SQLITE_NOTADB, and what we found ourselves.
+const isDamaged = (err: unknown): boolean => codeOf(err) === 'data_loss' || [11, 26].includes(resultCodeOf(err))
+
+const resultCodeOf = (err: unknown): number => (err instanceof Error && 'errcode' in err ? Number(err.errcode) & 0xff : 0)
+
+/** SQLite tells that it could not write or open a file, not why: we see it by writing one of our own. */
+function diskErrorOf(err: unknown, path: string): unknown {
+  // SQLITE_READONLY, SQLITE_IOERR, SQLITE_FULL, SQLITE_CANTOPEN.
+  if (![8, 10, 13, 14].includes(resultCodeOf(err))) return err
+  const probe = `${path}-probe`
+  try {
+    writeFileSync(probe, Buffer.alloc(16_384), { mode: 0o600, flush: true })
+  } catch (seen) {
+    const trouble = diskTroubleOf(seen, dirname(path))
+    return trouble === undefined ? err : namingDisk(new DiskError(trouble, explain(err), { cause: seen }), dirname(path))
+  } finally {
+    unlessErrno(['EROFS', 'EIO'], () => rmSync(probe, { force: true }), undefined)
+  }
+  // There is some, but not as much as it wanted.
+  return resultCodeOf(err) === 13 ? namingDisk(new DiskError('no space', explain(err)), dirname(path)) : err
+}
 
 function refill(path: string): void {
   if (existsSync(path)) return

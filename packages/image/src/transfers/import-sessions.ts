@@ -11,6 +11,7 @@ import { maxConfigBytes, parseImageConfig } from '@coracle/oci-spec/image-config
 import { maxManifestBytes, parseManifest } from '@coracle/oci-spec/manifest'
 import { hostPlatform, normalisePlatform } from '@coracle/oci-spec/platform'
 import { nameOf } from '@coracle/oci-spec/reference'
+import { DiskError, namingDisk } from '../disk-error.ts'
 import type { PullStatus } from '../images.ts'
 import type { InstallRequest } from '../install.ts'
 import { namesOf } from '../names.ts'
@@ -138,7 +139,9 @@ class Session implements ImportSession {
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
     const done = this.#work.then(() => {
       this.#closing.signal.throwIfAborted()
-      return work()
+      return work().catch((err) => {
+        throw namingDisk(err, this.#deps.store.layout.root)
+      })
     })
     this.#work = done.catch(() => {})
     return done
@@ -158,7 +161,7 @@ class Session implements ImportSession {
     const { store, settings } = this.#deps
     const { bavail, bsize } = statfsSync(store.layout.staging)
     if (bavail * bsize - bytes < settings.limits.reserveBytes)
-      throw new CodedError('resource_exhausted', `no space left for the blobs of an image: ${bavail * bsize} bytes are free`)
+      throw new DiskError('no space', `no space left for the blobs of an image: ${bavail * bsize} bytes are free`)
   }
 
   async #finish(parts: NewParts, signal: AbortSignal): Promise<ImageId> {

@@ -20,6 +20,7 @@ import {
 import { isErrno } from '@coracle/base/errno'
 import { CodedError } from '@coracle/base/errors'
 import type { UnpackSyscalls } from '@coracle/host/unpack-syscalls'
+import { DiskError } from '../disk-error.ts'
 import type { TarEntry } from '../tar/entry.ts'
 import { archiveError, show } from '../tar/errors.ts'
 import type { TarSink } from '../tar/reader.ts'
@@ -357,10 +358,7 @@ export class Extractor implements TarSink {
       throw new CodedError('resource_exhausted', `layer unpacks to more than ${this.#limits.maxUnpackedBytes} bytes`)
     const free = this.#disk.freeBytes()
     if (free < this.#limits.reserveBytes)
-      throw new CodedError(
-        'resource_exhausted',
-        `no space left: ${free} bytes free, ${this.#limits.reserveBytes} are kept in reserve`,
-      )
+      throw new DiskError('no space', `no space left: ${free} bytes free, ${this.#limits.reserveBytes} are kept in reserve`)
     this.#freeCheckAt =
       this.#writtenBytes + Math.min(64 * 1024 * 1024, Math.max(1024 * 1024, (free - this.#limits.reserveBytes) / 2))
     this.#freeCheckAt = Math.min(this.#freeCheckAt, this.#limits.maxUnpackedBytes)

@@ -2,7 +2,7 @@
 // written for a download that is quick: it begins some seconds in, with the part from there on, and what came before is fetched again.
 // Nothing is synced and nothing of it is believed: the blob's digest tells whether it was right.
 import { closeSync, fstatSync, openSync, readdirSync, readSync, unlinkSync, writeSync } from 'node:fs'
-import { isErrno } from '@coracle/base/errno'
+import { isErrno, unlessErrno } from '@coracle/base/errno'
 import type { Descriptor } from '@coracle/oci-spec/image'
 
 const suffix = '.part'
@@ -68,8 +68,8 @@ export class Interrupted {
       this.#file ??= this.#create(offset)
       for (let at = 0; at < chunk.length; ) at += writeSync(this.#file.fd, chunk, at, chunk.length - at, offset + at)
     } catch (err) {
-      this.remove()
-      if (!isErrno(err, 'ENOSPC', 'EDQUOT', 'EFBIG', 'EEXIST')) throw err
+      if (!isErrno(err, 'ENOSPC', 'EDQUOT', 'EFBIG', 'EEXIST', 'EROFS', 'EIO')) throw err
+      unlessErrno(['EROFS', 'EIO'], () => this.remove(), undefined)
     }
   }
 

@@ -2,6 +2,7 @@
 import { CodedError, codeOf, type ErrorCode, explain } from '@coracle/base/errors'
 import type { DiffId } from '@coracle/oci-spec/digest'
 import type { Descriptor } from '@coracle/oci-spec/image'
+import { DiskError, type DiskTrouble, diskTroubleOf } from '../disk-error.ts'
 import type { RegistrySource } from '../registry/client.ts'
 import { RegistryError, type RegistryFailure } from '../registry/errors.ts'
 import type { ExtractLimits } from './extract.ts'
@@ -89,17 +90,26 @@ export interface PlainError {
   readonly message: string
   readonly failure?: RegistryFailure
   readonly isLinkBelow?: boolean
+  readonly trouble?: DiskTrouble
 }
 
-export function toPlain(err: unknown): PlainError {
-  const registry = registryErrorIn(err)
-  const failure = registry === undefined ? {} : { failure: registry.failure }
-  return { code: codeOf(err), message: explain(err), ...failure, ...(isLinkBelow(err) ? { isLinkBelow: true } : {}) }
+/** `directory`: on the disk that was written to. */
+export function toPlain(err: unknown, directory: string): PlainError {
+  const failure = registryErrorIn(err)?.failure
+  const trouble = failure === undefined ? diskTroubleOf(err, directory) : undefined
+  return {
+    code: codeOf(err),
+    message: explain(err),
+    ...(failure === undefined ? {} : { failure }),
+    ...(trouble === undefined ? {} : { trouble }),
+    ...(isLinkBelow(err) ? { isLinkBelow: true } : {}),
+  }
 }
 
-export function fromPlain(error: PlainError): CodedError {
-  if (error.failure !== undefined) return new RegistryError(error.failure, error.message)
-  return error.isLinkBelow ? new LinkBelowError(error.code, error.message) : new CodedError(error.code, error.message)
+export function fromPlain({ code, message, failure, trouble, isLinkBelow }: PlainError): CodedError {
+  if (failure !== undefined) return new RegistryError(failure, message)
+  if (trouble !== undefined) return new DiskError(trouble, message)
+  return isLinkBelow ? new LinkBelowError(code, message) : new CodedError(code, message)
 }
 
 export function registryErrorIn(err: unknown): RegistryError | undefined {

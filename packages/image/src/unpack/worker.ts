@@ -156,7 +156,7 @@ function begin(id: number, job: LayerJob): void {
   // At once, so that a cancellation finds it also while we start.
   running.set(id, controller)
   unpack(id, job, controller.signal)
-    .catch((err) => send({ type: 'failed', id, error: toPlain(err) }))
+    .catch((err) => send({ type: 'failed', id, error: toPlain(err, '/') }))
     .finally(() => running.delete(id))
 }
 
