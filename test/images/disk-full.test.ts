@@ -1,7 +1,7 @@
 // Full disks under the whole daemon: what needs space fails with an error that says so, what gives space back works, nothing that runs is
 // disturbed, and when there is space again all is as before.
 import assert from 'node:assert/strict'
-import { closeSync, openSync, readdirSync, rmSync, writeSync } from 'node:fs'
+import { closeSync, mkdirSync, openSync, readdirSync, rmSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { it } from 'node:test'
 import { codeOf, explain } from '@coracle/base/errors'
@@ -10,9 +10,20 @@ import { Store } from '@coracle/cri-api/store'
 import { eventually } from '@coracle/testkit/eventually'
 import { type Cri, criSuite, type PodUnderTest } from '../cri/suite.ts'
 
-/** Leaves not one byte. */
-function fill(directory: string): Disposable {
+type What = 'byte' | 'inode'
+
+/** Leaves not one. */
+function fill(directory: string, what: What): Disposable {
   const path = join(directory, 'filler')
+  if (what === 'inode') {
+    mkdirSync(path)
+    try {
+      for (let i = 0; ; i++) closeSync(openSync(join(path, String(i)), 'wx'))
+    } catch (err) {
+      assert.equal(codeOf(err), 'resource_exhausted')
+    }
+    return { [Symbol.dispose]: () => rmSync(path, { recursive: true }) }
+  }
   const fd = openSync(path, 'wx')
   for (let bytes = 1024 * 1024; bytes >= 1; bytes = Math.floor(bytes / 2)) {
     try {
@@ -32,7 +43,7 @@ async function orFull(what: string, call: Promise<unknown>): Promise<'done' | 'f
     return 'done'
   } catch (err) {
     const text = explain(err)
-    assert.match(text, /no space|ENOSPC|disk quota|full/i, `${what}: ${text}`)
+    assert.match(text, /no space|no free inode|ENOSPC|disk quota|full/i, `${what}: ${text}`)
     assert.ok(['resource_exhausted'].includes(codeOf(err)), `${what}: ${codeOf(err)} ${text}`)
     return 'full'
   }
@@ -60,16 +71,21 @@ async function findings({ node }: Cri): Promise<readonly string[]> {
 
 const sizes = { root: 160, state: 24, pods: 8 } as const
 
-for (const disk of ['root', 'state', 'pods'] as const) {
+for (const [disk, what, inodes] of [
+  ['root', 'byte', undefined],
+  ['state', 'byte', undefined],
+  ['pods', 'byte', undefined],
+  ['root', 'inode', 3000],
+] as const) {
   criSuite(
-    `a full disk below ${disk}`,
+    `no ${what} free on the disk of ${disk}`,
     (cri) => {
       it('reads go on, what is new is refused, what goes gives way, and afterwards all is as before', async () => {
         const pods = [await cri.pod(), await cri.pod()] as const
         const [kept, gone] = [await pods[0].run(), await pods[1].run()]
         const other = await pods[1].create()
         {
-          using _full = fill(cri.node.world[disk])
+          using _full = fill(cri.node.world[disk], what)
           await readEverything(cri, pods[0])
           const outcomes = [
             await orFull('create', pods[0].create()),
@@ -79,7 +95,12 @@ for (const disk of ['root', 'state', 'pods'] as const) {
           ]
           if (disk === 'root') {
             assert.ok(outcomes.includes('full'), 'something needed space')
-            assert.equal(await orFull('pull', cri.image.pullImage({ image: { image: cri.images.big } })), 'full')
+            await assert.rejects(cri.image.pullImage({ image: { image: cri.images.big } }), (err) => {
+              assert.equal(codeOf(err), 'resource_exhausted')
+              const cause = what === 'byte' ? 'has no space left' : 'has no free inode left'
+              assert.match(explain(err), new RegExp(`the disk of ${cri.node.world.root}/images ${cause}`))
+              return true
+            })
             assert.deepEqual((await cri.image.imageStatus({ image: { image: cri.images.big } })).image, undefined)
           }
           // Stopping and removing need no free byte.
@@ -107,7 +128,7 @@ for (const disk of ['root', 'state', 'pods'] as const) {
         const pod = await cri.pod()
         const container = await pod.run()
         {
-          using _full = fill(cri.node.world[disk])
+          using _full = fill(cri.node.world[disk], what)
           await cri.node.kill9()
           const started = await cri.node.restart().then(
             () => true,
@@ -125,6 +146,6 @@ for (const disk of ['root', 'state', 'pods'] as const) {
         assert.deepEqual(await findings(cri), [])
       })
     },
-    { disks: { [disk]: sizes[disk] } },
+    { disks: { [disk]: sizes[disk] }, ...(inodes === undefined ? {} : { inodes }) },
   )
 }

@@ -35,6 +35,8 @@ export interface WorldOptions {
   readonly faultyPlugin?: boolean
   /** Directories of the world that are file systems of their own (tmpfs), of so many MiB, to be filled. */
   readonly disks?: { readonly [name in 'root' | 'state' | 'pods']?: number }
+  /** How many files such a disk can have. */
+  readonly inodes?: number
 }
 
 const SYSTEM_PLUGIN_DIR = '/usr/lib/cni'
@@ -75,7 +77,7 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
       '-t',
       'tmpfs',
       '-o',
-      `mode=711,size=${options.disks?.[name]}m`,
+      `mode=711,size=${options.disks?.[name]}m${options.inodes === undefined ? '' : `,nr_inodes=${options.inodes}`}`,
       'tmpfs',
       world[name],
     ])

@@ -38,6 +38,11 @@ export function openDatabase(path: string): Database {
   } catch (err) {
     db.close()
     if (err instanceof CodedError && err.code === 'failed_precondition') throw err
+    // SQLITE_READONLY, SQLITE_IOERR, SQLITE_FULL, SQLITE_CANTOPEN: the disk, not the records.
+    if (err instanceof Error && 'errcode' in err && [8, 10, 13, 14].includes(Number(err.errcode) & 0xff))
+      throw new CodedError('internal', `open ${path}: its disk is full, read-only or failing; the records are as they were`, {
+        cause: err,
+      })
     // Without records the next start ends and removes all that runs here, and a kubelet makes its pods anew.
     const wayOut = `to go on without its records move it away: mv ${path} ${path}.damaged`
     throw new CodedError('data_loss', `open ${path} (${wayOut})`, { cause: err })
