@@ -128,6 +128,7 @@ export class Layers {
     const { store, settings } = this.#deps
     const pool = request.over === undefined ? this.#deps.pool : this.#deps.poolOverLayers
     const key = keyOf(request)
+    const below = request.over === undefined ? {} : { below: placesOf(store, request.over.layers) }
     await this.#leftovers.takeAgain()
     const staging = reserveStaging(store)
     const { name: directory, path } = staging
@@ -150,7 +151,7 @@ export class Layers {
         ...(request.spooled === undefined ? {} : { spooled: request.spooled }),
         blob: request.blob,
         diffId: request.diffId,
-        ...(request.over === undefined ? {} : { below: placesOf(store, request.over.layers) }),
+        ...below,
         limits: settings.limits,
         download: { connections: settings.connectionsPerLayer, keptAfterMs: settings.keptAfterMs },
         keepBlob: settings.keepBlobs,
