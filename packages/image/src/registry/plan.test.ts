@@ -190,6 +190,32 @@ describe('the plan of a pull', () => {
     )
   })
 
+  test('the usual port, written or not, makes no other registry', async () => {
+    write(
+      'auth.json',
+      JSON.stringify({
+        auths: { 'r.io:443': { username: 'with', password: 'p' }, 'r.io': { username: 'without', password: 'p' } },
+      }),
+    )
+    write('certs/r.io:443/ca.crt', 'CA')
+    for (const [directory, server] of [
+      ['r.io_443_', 'https://r.io:443'],
+      ['r.io_443_', 'https://r.io'],
+      ['r.io', 'https://r.io:443'],
+    ] as const) {
+      write(`hosts/${directory}/hosts.toml`, `server = "${server}"\nca = "own.pem"`)
+      write(`hosts/${directory}/own.pem`, 'OWN')
+      const name = directory === 'r.io' ? 'r.io' : 'r.io:443'
+      const { endpoints, tls } = await plan(`${name}/x`)
+      const [only] = endpoints
+      assert.deepEqual(
+        [endpoints.length, only?.endpoint.isOrigin, only?.endpoint.query, only?.endpoint.credentials?.username],
+        [1, true, undefined, name === 'r.io' ? 'without' : 'with'],
+      )
+      assert.deepEqual(tls?.[name]?.authorities, name === 'r.io' ? ['OWN'] : ['OWN', 'CA'])
+    }
+  })
+
   test('proxies are told, masked', async () => {
     const proxies = { https: 'http://u:geheim@p:1', except: ['direct.io'] }
     assert.equal((await plan('r.io/x', { proxies })).endpoints[0]?.proxy, 'http://***@p:1/')

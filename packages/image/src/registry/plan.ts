@@ -171,10 +171,12 @@ function skippedBecause({ use }: ConfMirror, { digest }: Reference): string | un
 
 function hostChoice(host: HostSettings, { role, registry }: { role: Choice['role']; registry: string }): Choice[] {
   if (host.serves === 'nothing') return []
-  const isOrigin = host.host === hostOfRegistry(registry)
+  const named = hostOfRegistry(registry)
+  // URLs leave out the port of their scheme; what a reference names keeps it, and so do credentials and certificates of that name.
+  const isOrigin = host.host === URL.parse(`${host.baseUrl.split('://', 1)[0]}://${named}`)?.host
   const endpoint: Endpoint = {
     baseUrl: host.baseUrl,
-    host: host.host,
+    host: isOrigin ? named : host.host,
     insecure: host.baseUrl.startsWith('http:'),
     isOrigin,
     serves: host.serves,
@@ -230,7 +232,7 @@ function tlsFor(choices: readonly Choice[], { config, certificates }: Trust): Tl
     const { endpoint, settings } = place
     if (endpoint.skipsVerify) add(endpoint.host, { skipVerify: true })
     if (settings === undefined) continue
-    add(settings.host, {
+    add(endpoint.host, {
       authorities: settings.authorities.map(required),
       ...readPair(settings.certificate?.certificateFile, settings.certificate?.keyFile),
       ...(settings.skipVerify ? { skipVerify: true } : {}),
