@@ -79,6 +79,44 @@ test('mount() stacks more layers than fit into a page', needsRoot(), async () =>
   await mounts.unmount(`${dir.path}/root`)
 })
 
+test('mount() stacks more layers than have room as fds', needsRoot(), async () => {
+  await using dir = scratch()
+  const layers = Array.from({ length: 300 }, (_, i) => `${dir.path}/${'f'.repeat(240)}-${i}`)
+  for (const [i, layer] of layers.entries()) {
+    mkdirSync(layer)
+    writeFileSync(`${layer}/common`, String(i))
+    writeFileSync(`${layer}/own-${i}`, '')
+  }
+  const upper = `${dir.path}/up:per`
+  for (const path of [upper, `${dir.path}/work`, `${dir.path}/root`]) mkdirSync(path)
+  const before = readdirSync('/proc/self/fd').length
+  const options = [
+    `lowerdir=${layers.join(':')}`,
+    `upperdir=${upper.replace(':', '\\:')}`,
+    `workdir=${dir.path}/work`,
+    'index=off',
+    'volatile',
+    'nosuid',
+  ]
+  mounts.mount({ type: 'overlay', source: 'overlay', destination: `${dir.path}/root`, options })
+  assert.equal(readFileSync(`${dir.path}/root/common`, 'latin1'), '0')
+  readFileSync(`${dir.path}/root/own-299`)
+  writeFileSync(`${dir.path}/root/new`, 'x')
+  readFileSync(`${upper}/new`)
+  assert.match(
+    readFileSync('/proc/self/mountinfo', 'latin1'),
+    new RegExp(`${dir.path}/root rw,nosuid,relatime[^\n]* - overlay overlay`),
+  )
+  await mounts.unmount(`${dir.path}/root`)
+  assert.equal(readdirSync('/proc/self/fd').length, before)
+  assert.throws(
+    () =>
+      mounts.mount({ type: 'overlay', source: 'overlay', destination: `${dir.path}/root`, options: [...options, 'nonsense=1'] }),
+    /option nonsense/,
+  )
+  assert.equal(readdirSync('/proc/self/fd').length, before)
+})
+
 test('unmount() waits for a busy mount, clears a stack and takes what is absent', needsRoot(), async () => {
   await using dir = scratch()
   const path = `${dir.path}/m`

@@ -138,6 +138,19 @@ export const libc = {
     target: string,
     flags: number,
   ) => number,
+  fsopen: lazily('int fsopen(const char *type, unsigned int flags)') as (type: string, flags: number) => number,
+  fsconfig: lazily('int fsconfig(int context, unsigned int command, const char *key, const char *value, int aux)') as (
+    context: number,
+    command: number,
+    key: string | null,
+    value: string | null,
+    aux: number,
+  ) => number,
+  fsmount: lazily('int fsmount(int context, unsigned int flags, unsigned int attributes)') as (
+    context: number,
+    flags: number,
+    attributes: number,
+  ) => number,
   mountSetattr: lazily(
     'int mount_setattr(int directory, const char *path, unsigned int flags, void *attributes, size_t length)',
   ) as (directory: number, path: string, flags: number, attributes: Uint8Array, length: number) => number,

@@ -10,6 +10,7 @@ import type { MountInfo, Mounts } from './host.ts'
 import { callFailed, errno, libc, offThread, SystemCallError } from './libc.ts'
 import { mountClone, spread } from './mount-clone.ts'
 import { mountFlags, parseMountOptions } from './mount-options.ts'
+import { mountLayers } from './mount-overlay.ts'
 import { mountHolding, mountsBelow, parseMountInfo } from './mountinfo.ts'
 import { shortenOverlay } from './overlay-options.ts'
 import { AT, statx } from './statx.ts'
@@ -21,6 +22,8 @@ const UMOUNT_NOFOLLOW = 8
 const busyMs = 10_000
 // mount(2) copies one page of data, its last byte must be NUL.
 const maxDataBytes = 4095
+// Read-only, nosuid, nodev, noexec: of one value for mount(2) and for fsmount(2).
+const plainFlags = 15
 
 export function createMounts(): Mounts {
   return { mount, mountClone, spread, detach, unmount, unmountBelow, list, isMountPoint, propagationOf, syncFileSystem }
@@ -31,7 +34,12 @@ function mount(mount: Mount): void {
   const flags = mount.type === 'bind' ? options.flags | mountFlags.bind : options.flags
   const isBind = (flags & mountFlags.bind) !== 0 && (flags & mountFlags.remount) === 0
   using data = shortenOverlay(mount.type, options.data, maxDataBytes)
-  if (Buffer.byteLength(data.text) > maxDataBytes)
+  const isTooLong = Buffer.byteLength(data.text) > maxDataBytes
+  if (isTooLong && mount.type === 'overlay' && flags <= plainFlags && options.propagation.length === 0) {
+    mountLayers(mount.destination, options.data, flags)
+    return
+  }
+  if (isTooLong)
     throw invalid(
       `mount options of ${mount.destination} must fit into ${maxDataBytes} bytes, they are ${Buffer.byteLength(data.text)}`,
     )

@@ -9,7 +9,7 @@ export interface MountData extends Disposable {
 
 /**
  * File system data for mount(2). The lower directories of an overlay that would not fit into the page are opened and
- * named by fd, `/proc/self/fd/N`: enough for some two hundred layers. Dispose after the mount.
+ * named by fd, `/proc/self/fd/N`: enough for some two hundred layers; more go to mountLayers. Dispose after the mount.
  */
 export function shortenOverlay(type: string, words: readonly string[], maxBytes: number): MountData {
   const text = words.join(',')
