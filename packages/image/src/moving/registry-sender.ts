@@ -3,7 +3,7 @@ import { delay } from '@coracle/base/signals'
 import { type AuthDeps, answerChallenge, basicPair, lackOf } from '../registry/auth.ts'
 import type { RegistrySource } from '../registry/client.ts'
 import type { Endpoint } from '../registry/endpoints.ts'
-import { failureOf, RegistryError } from '../registry/errors.ts'
+import { errorText, failureOf, RegistryError } from '../registry/errors.ts'
 import { createHttpClient, readBody } from '../registry/http.ts'
 import { pauseMs, retryAfterMs } from '../registry/retry.ts'
 import { Secrets } from '../registry/secrets.ts'
@@ -89,7 +89,7 @@ export function createRegistrySender(source: RegistrySource): RegistrySender {
     const status = answer.statusCode ?? 0
     const limits = { host: endpoint.host, maxBytes: maxErrorBytes, stallMs: source.stallTimeoutMs }
     const body = await readBody(answer, limits).catch(() => Buffer.alloc(0))
-    const detail = secrets.redact(body.toString('utf8').trim())
+    const detail = secrets.redact(errorText(body))
     const lack = credentials === undefined ? lackOf(endpoint, status) : ''
     const words = `${endpoint.host} answers ${status}${detail === '' ? '' : `: ${detail}`}${lack}`
     return new RegistryError(failureOf(status), words, { status })
