@@ -83,6 +83,12 @@ describe('manifests', () => {
       refuses({ ...manifest, layers: [{ ...layer, mediaType }] }, undefined, 'unimplemented')
   })
 
+  test('R-16 a type that says nothing leaves it to the document', () => {
+    for (const type of ['application/octet-stream', 'binary/octet-stream', 'application/json; charset=utf-8'])
+      assert.equal(parse(manifest, type).kind, 'manifest', type)
+    refuses(manifest, 'text/html')
+  })
+
   test('M-05 an image that says what it is for is an image', () =>
     assert.equal(parse({ ...manifest, artifactType: 'application/x' }).kind, 'manifest'))
 

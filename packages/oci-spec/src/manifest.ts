@@ -43,13 +43,16 @@ export function parseManifest(bytes: Uint8Array, contentType: string | undefined
   return manifestOf(document, mediaType ?? mediaTypes.ociManifest)
 }
 
+// What file servers say of anything: `binary/octet-stream` is that of object stores.
+const silentTypes = ['application/json', 'text/plain', 'application/octet-stream', 'binary/octet-stream']
+
 // The type outside and the type inside must be one, where both say something.
 function agreedType(document: JsonObject, contentType: string | undefined): string | undefined {
   const inside = bareMediaType(optionalString('manifest.mediaType', document['mediaType']))
   const outside = bareMediaType(contentType)
   if (inside !== undefined && documentKind(inside) === undefined) throw unknownType(inside)
   if (documentKind(outside) === undefined) {
-    const silent = outside === undefined || ['application/json', 'text/plain', 'application/octet-stream'].includes(outside)
+    const silent = outside === undefined || silentTypes.includes(outside)
     if (!silent) throw unknownType(outside)
     return inside
   }
