@@ -134,6 +134,7 @@ export class Puller {
   }
 
   async #resolve(pull: Pull, source: RegistrySource, client: RegistryClient): Promise<ImageId> {
+    this.#deps.pool.warm()
     const { request, signal } = pull
     const limits = { signal, stallMs: source.stallTimeoutMs }
     const resolved = await resolveManifest(client, { reference: request.reference, platform: pull.platform }, limits)
