@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { MountPropagation } from '@coracle/cri-api'
 import { busyboxLayer } from '@coracle/testkit/busybox-images'
+import { eventually } from '@coracle/testkit/eventually'
 import { run } from '@coracle/testkit/program'
 import { failsWith } from '../cri/expect.ts'
 import { type ContainerInit, type Cri, criSuite } from '../cri/suite.ts'
@@ -45,7 +46,7 @@ criSuite('volumes in user namespaces', (cri) => {
     await using pod = await cri.pod(mapped())
     const container = await pod.run(withMounts([{ containerPath: '/data', hostPath: volume(cri), ...mapping }]))
     const bundle = join(cri.node.world.state, 'containers', container.id)
-    assert.ok(existsSync(bundle) && !existsSync(join(bundle, 'clones')))
+    await eventually('its clones are gone', async () => existsSync(bundle) && !existsSync(join(bundle, 'clones')))
     assert.deepEqual(readdirSync(join(cri.node.world.state, 'images/idmap')), [])
     const { stdout } = await run(['/bin/grep', '-c', `${container.id}.*clones`, '/proc/self/mountinfo'])
     assert.equal(stdout.trim(), '0')

@@ -113,6 +113,7 @@ export async function startDaemon(options: StartOptions): Promise<Daemon> {
     stops: new Map(),
     exits: new Map(),
     afterExit: new Map(),
+    afterCreate: new Map(),
     shutdown: shutdown.signal,
   }
   await images.recover(shutdown.signal)

@@ -6,7 +6,13 @@ import { createHost } from '@coracle/host'
 import { needsRoot } from '@coracle/testkit/needs-root'
 import { scratch } from './scratch.ts'
 
-const { mounts } = createHost()
+const { mounts, paths } = createHost()
+const propagationOf = async (path: string) => {
+  const [place] = await paths.hold([{ path, type: 'directory', major: 0, minor: 0 }], 5000, AbortSignal.timeout(5000))
+  assert.ok(place)
+  using _place = place
+  return mounts.propagationOf(place)
+}
 const at = (path: string) => mounts.list().filter((mount) => mount.target === path)
 
 test('mount() makes a read-only bind that keeps what its source forbids', needsRoot(), async () => {
@@ -38,14 +44,14 @@ test('mount() changes propagation without mounting again', needsRoot(), async ()
     ['private', 'private'],
   ] as const) {
     mounts.mount({ type: 'none', source: 'none', destination: path, options: [word] })
-    assert.equal(mounts.propagationOf(path), expected)
+    assert.equal(await propagationOf(path), expected)
     assert.equal(at(path).length, 1)
   }
   const peer = `${dir.path}/peer`
   mkdirSync(peer)
   mounts.mount({ type: 'none', source: 'none', destination: path, options: ['shared'] })
   mounts.mount({ type: 'bind', source: path, destination: peer, options: ['bind', 'slave'] })
-  assert.equal(mounts.propagationOf(peer), 'slave')
+  assert.equal(await propagationOf(peer), 'slave')
   await mounts.unmountBelow(dir.path)
 })
 

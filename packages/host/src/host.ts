@@ -27,8 +27,21 @@ export interface MountInfo {
   readonly source: string
 }
 
+/** A place that was opened once (O_PATH) and stays this, whatever its name means later. */
+export interface HeldPath extends Disposable {
+  readonly fd: number
+  /** As it was asked for. */
+  readonly path: string
+  /** Links were followed: never `symlink`. */
+  readonly type: FileType
+  /** Where it lies now, without links; with ` (deleted)` behind it when it has no name any more (proc_pid_fd(5)). */
+  realPath(): string
+}
+
 export interface CloneRequest {
   readonly source: string
+  /** The source, opened before: `source` is its name in errors then. */
+  readonly held?: HeldPath
   readonly destination: string
   /** A pinned user namespace, whose mappings are taken. Absent: ids stay as they are. */
   readonly usernsPath?: string
@@ -60,12 +73,22 @@ export interface Mounts {
    */
   mountClone(request: CloneRequest, signal: AbortSignal): Promise<void>
   /**
+   * Makes `directory` (made when absent) a place for clones: a mount of its own, so that nothing below is seen in other mount namespaces, nor
+   * taken along when a tree above is bound or cloned.
+   */
+  enclose(directory: string): void
+  /** Undoes `enclose`: takes all that is mounted there away, without the peers of it, and removes the directory. Absent: succeeds. */
+  dissolve(directory: string): Promise<void>
+  /**
    * For a `directory` made by `mountClone` with all below: gives it (`.`) and each mount that lies below it a place of its own beside it,
    * at `directory.N`, and tells these in the order of depth: those that the root of a user namespace
    * with the mappings `visitors` can go to. The tree itself stays as it is. Nothing below: empty.
    */
   spread(directory: string, visitors: UserMappings): readonly SpreadMount[]
-  /** Takes a mount and all below it out of the tree at once; who uses it still can (MNT_DETACH). Nothing mounted or no such path: succeeds. */
+  /**
+   * Takes a mount and all below it out of the tree at once; who uses it still can (MNT_DETACH). Its peers keep what lies below them. Nothing
+   * mounted or no such path: succeeds.
+   */
   detach(target: string): void
   /** umount2(2), retried for up to 10 s while busy, then detached (MNT_DETACH) and logged. Nothing mounted or no such path: succeeds. */
   unmount(target: string): Promise<void>
@@ -78,8 +101,8 @@ export interface Mounts {
    * a file system whose server is gone: true.
    */
   isMountPoint(path: string): boolean
-  /** The sharedness of the mount that holds `path`, which has no links (mount_namespaces(7)). Told by the mount table: the path is not touched. */
-  propagationOf(path: string): 'private' | 'shared' | 'slave'
+  /** The sharedness of the mount that holds a place (mount_namespaces(7)). Told by the mount table: its file system is not asked. */
+  propagationOf(place: HeldPath): 'private' | 'shared' | 'slave'
   /** syncfs(2) of the file system that holds `path`. Runs off the main thread. */
   syncFileSystem(path: string): Promise<void>
 }
@@ -274,8 +297,13 @@ export interface Paths {
    * Rejects with `deadline_exceeded` naming the paths.
    */
   probe(paths: readonly string[], timeoutMs: number, signal: AbortSignal): Promise<readonly PathInfo[]>
-  /** The paths without links, in order, found out as by `probe`. Rejects with `failed_precondition` when one does not exist. */
-  realPaths(paths: readonly string[], timeoutMs: number, signal: AbortSignal): Promise<readonly string[]>
+  /**
+   * Opens what `probe` found, each once, links followed, in order; like `probe` it never waits on the daemon's own threads. All or none: throws
+   * `failed_precondition` when one is gone meanwhile, `deadline_exceeded`.
+   */
+  hold(found: readonly PathInfo[], timeoutMs: number, signal: AbortSignal): Promise<readonly HeldPath[]>
+  /** Opens `path` below `root`, a tree of ours with content of others: no link is followed, `invalid_argument` names it. Undefined when absent. */
+  holdBeneath(root: string, path: string): HeldPath | undefined
   /** mkdir -p in a killable process. */
   makeDirectory(path: string, timeoutMs: number, signal: AbortSignal): Promise<void>
   /**

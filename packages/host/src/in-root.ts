@@ -10,7 +10,7 @@ import { errno, libc, SystemCallError } from './libc.ts'
 
 export const O_PATH = 0o10000000
 export const O_CLOEXEC = 0o2000000
-export const RESOLVE = { noXdev: 1, noMagicLinks: 2, noSymlinks: 4, beneath: 8, inRoot: 16 } as const
+export const RESOLVE = { noXdev: 1, noMagicLinks: 2, noSymlinks: 4, beneath: 8, inRoot: 16, cached: 32 } as const
 
 /** struct open_how, for `libc.openat2`. */
 export function openHow(flags: number, resolve: number): Uint8Array {

@@ -2,23 +2,24 @@
 // looks at it, no file is touched.
 import { closeSync, constants as fs, fstatSync, mkdirSync, openSync, readFileSync, realpathSync } from 'node:fs'
 import { constants as os } from 'node:os'
-import { CodedError } from '@coracle/base/errors'
-import { delay } from '@coracle/base/signals'
+import { CodedError, precondition } from '@coracle/base/errors'
 import type { IdMapping } from '@coracle/oci-spec/runtime-spec'
 import type { CloneRequest, SpreadMount, UserMappings } from './host.ts'
 import { O_CLOEXEC, O_PATH, openHow, RESOLVE } from './in-root.ts'
-import { callFailed, errno, libc, offThread, SystemCallError } from './libc.ts'
+import { callFailed, errno, libc, SystemCallError } from './libc.ts'
 import { parseMountInfo } from './mountinfo.ts'
+import { AT_RECURSIVE, OPEN_TREE_CLONE, openTree } from './open-tree.ts'
 import { AT, statx } from './statx.ts'
 
-const OPEN_TREE_CLONE = 1
-const AT_RECURSIVE = 0x8000
 const MOVE_MOUNT_F_EMPTY_PATH = 4
 const MOUNT_ATTR_IDMAP = 0x00100000
 
 export async function mountClone(request: CloneRequest, signal: AbortSignal): Promise<void> {
-  const { source, destination, usernsPath, recursive } = request
-  const tree = await cloneTree(request, signal)
+  const { source, held, destination, usernsPath, recursive, timeoutMs } = request
+  const flags = OPEN_TREE_CLONE | (recursive ? AT_RECURSIVE : 0)
+  // What is held is there already.
+  const deadline = timeoutMs === undefined || held !== undefined ? {} : { timeoutMs }
+  const tree = await openTree({ from: held?.fd ?? source, flags, name: source, ...deadline }, signal)
   try {
     if (usernsPath !== undefined) {
       const userns = openSync(usernsPath, 'r')
@@ -34,41 +35,13 @@ export async function mountClone(request: CloneRequest, signal: AbortSignal): Pr
   }
 }
 
-/** The lookup may hang on a dead server: it has a thread of its own, which is then left behind. */
-async function cloneTree({ source, recursive, timeoutMs }: CloneRequest, signal: AbortSignal): Promise<number> {
-  signal.throwIfAborted()
-  const flags = OPEN_TREE_CLONE | O_CLOEXEC | (recursive ? AT_RECURSIVE : 0)
-  if (timeoutMs === undefined) return openTree(source, flags)
-  const opening = offThread.openTree(AT.fdcwd, source, flags)
-  const given = new AbortController()
-  const late = delay(timeoutMs, AbortSignal.any([signal, given.signal])).then(() => 'late' as const)
-  try {
-    const fd = await Promise.race([opening, late])
-    if (fd === 'late') throw new CodedError('deadline_exceeded', `look at ${source}: no answer within ${timeoutMs} ms`)
-    if (fd >= 0) return fd
-  } catch (err) {
-    void opening.then((fd) => {
-      if (fd >= 0) closeSync(fd)
-    })
-    throw err
-  } finally {
-    given.abort()
-    late.catch(() => {})
-  }
-  // It failed, so it does not hang; the errno of the other thread cannot be read.
-  return openTree(source, flags)
-}
-
-function openTree(source: string, flags: number): number {
-  const fd = libc.openTree(AT.fdcwd, source, flags)
-  if (fd < 0) throw callFailed(`open ${source}`)
-  return fd
-}
-
 function attach(tree: number, destination: string, what: string): void {
   makeTarget(tree, destination)
-  if (libc.moveMount(tree, '', AT.fdcwd, destination, MOVE_MOUNT_F_EMPTY_PATH) !== 0)
-    throw callFailed(`mount ${what} at ${destination}`)
+  if (libc.moveMount(tree, '', AT.fdcwd, destination, MOVE_MOUNT_F_EMPTY_PATH) === 0) return
+  const number = errno()
+  // The target is there: it was just made.
+  if (number === os.errno.ENOENT) throw precondition(`${what} was removed after it had been opened`)
+  throw callFailed(`mount ${what} at ${destination}`, number)
 }
 
 export function spread(directory: string, visitors: UserMappings): readonly SpreadMount[] {
@@ -131,7 +104,7 @@ function makeTarget(tree: number, destination: string): void {
   else closeSync(openSync(destination, 'a', 0o600))
 }
 
-function mapTree(tree: number, userns: number, { source, recursive }: CloneRequest): void {
+function mapTree(tree: number, userns: number, { source, held, recursive }: CloneRequest): void {
   // struct mount_attr: attr_set, attr_clr, propagation, userns_fd, each of 64 bits.
   const attributes = Buffer.alloc(32)
   attributes.writeBigUInt64LE(BigInt(MOUNT_ATTR_IDMAP), 0)
@@ -143,7 +116,7 @@ function mapTree(tree: number, userns: number, { source, recursive }: CloneReque
   if (number !== os.errno.EINVAL && number !== os.errno.EPERM) throw callFailed(`map the ids of ${source}`, number)
   throw new CodedError(
     'failed_precondition',
-    `map the ids of ${source}: expected file systems that can be mounted idmapped, and are not yet: ${mountsOf(source, recursive)}`,
+    `map the ids of ${source}: expected file systems that can be mounted idmapped, and are not yet: ${mountsOf(held?.realPath() ?? source, recursive)}`,
     { cause: new SystemCallError(number) },
   )
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { mountHolding, mountsBelow, parseMountInfo } from './mountinfo.ts'
+import { mountsBelow, parseMountInfo } from './mountinfo.ts'
 
 test('parseMountInfo() reads optional fields and escaped paths', () => {
   const [mount, ...rest] = parseMountInfo(
@@ -42,23 +42,4 @@ test('mountsBelow() puts the deepest and the topmost of a stack first, and no ne
     mountsBelow(mounts, '/p').map(({ id }) => id),
     [7, 6, 5, 9],
   )
-})
-
-test('mountHolding() walks as the kernel does: hidden mounts do not count, the top of a stack does', () => {
-  const line = (id: number, parent: number, target: string) => `${id} ${parent} 0:1 / ${target} rw - tmpfs tmpfs rw`
-  const mounts = parseMountInfo(
-    [
-      ...[line(1, 0, '/'), line(2, 1, '/a/b'), line(3, 1, '/a'), line(4, 3, '/a/c'), line(5, 4, '/a/c'), line(6, 1, '/ab')],
-      line(7, 2, '/a/b/d'),
-    ].join('\n'),
-  )
-  const held = (path: string) => mountHolding(mounts, path)?.id
-  assert.equal(held('/'), 1)
-  assert.equal(held('/x'), 1)
-  assert.equal(held('/a'), 3)
-  assert.equal(held('/a/b/d/e'), 3, 'mounted before /a was covered')
-  assert.equal(held('/a/c/y'), 5)
-  assert.equal(held('/ab/c'), 6)
-  assert.equal(held('/abc'), 1)
-  assert.equal(mountHolding([], '/'), undefined)
 })

@@ -34,22 +34,6 @@ function unescapePath(text: string): string {
   return text.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)))
 }
 
-/** The mount that a lookup of `path` ends in; `path` has no links. Told by the table alone: no file system is asked. */
-export function mountHolding(mounts: readonly MountInfo[], path: string): MountInfo | undefined {
-  const ids = new Set(mounts.map(({ id }) => id))
-  const covers = ({ target }: MountInfo) => target === '/' || path === target || path.startsWith(`${target}/`)
-  let held = mounts.find((mount) => mount.target === '/' && !ids.has(mount.parent))
-  // A walk down as the kernel does it: of what is mounted on a mount, the first on the way counts, also over deeper ones that it hides.
-  for (let next = held; next !== undefined; ) {
-    held = next
-    const { id } = next
-    next = mounts
-      .filter((mount) => mount.parent === id && mount.id !== id && covers(mount))
-      .reduce<MountInfo | undefined>((a, b) => (a === undefined || b.target.length < a.target.length ? b : a), undefined)
-  }
-  return held
-}
-
 /** The mounts at or below `directory`, in the order in which they must be unmounted. */
 export function mountsBelow(mounts: readonly MountInfo[], directory: string): readonly MountInfo[] {
   const prefix = directory === '/' ? '/' : `${directory}/`

@@ -6,12 +6,13 @@ import { CodedError, doing, invalid } from '@coracle/base/errors'
 import { logger } from '@coracle/base/log'
 import { delay } from '@coracle/base/signals'
 import type { Mount } from '@coracle/oci-spec/mount'
-import type { MountInfo, Mounts } from './host.ts'
+import { dissolve, enclose } from './clone-place.ts'
+import type { HeldPath, MountInfo, Mounts } from './host.ts'
 import { callFailed, errno, libc, offThread, SystemCallError } from './libc.ts'
 import { mountClone, spread } from './mount-clone.ts'
 import { mountFlags, parseMountOptions } from './mount-options.ts'
 import { mountLayers } from './mount-overlay.ts'
-import { mountHolding, mountsBelow, parseMountInfo } from './mountinfo.ts'
+import { mountsBelow, parseMountInfo } from './mountinfo.ts'
 import { shortenOverlay } from './overlay-options.ts'
 import { AT, statx } from './statx.ts'
 
@@ -19,6 +20,8 @@ const log = logger('host')
 
 const MNT_DETACH = 2
 const UMOUNT_NOFOLLOW = 8
+/** Of umount2(2). */
+export const detachFlags = MNT_DETACH | UMOUNT_NOFOLLOW
 const busyMs = 10_000
 // mount(2) copies one page of data, its last byte must be NUL.
 const maxDataBytes = 4095
@@ -26,7 +29,20 @@ const maxDataBytes = 4095
 const plainFlags = 15
 
 export function createMounts(): Mounts {
-  return { mount, mountClone, spread, detach, unmount, unmountBelow, list, isMountPoint, propagationOf, syncFileSystem }
+  return {
+    mount,
+    mountClone,
+    enclose,
+    dissolve,
+    spread,
+    detach,
+    unmount,
+    unmountBelow,
+    list,
+    isMountPoint,
+    propagationOf,
+    syncFileSystem,
+  }
 }
 
 function mount(mount: Mount): void {
@@ -61,7 +77,7 @@ function restrictBind(mount: Mount, flags: number, cleared: number): void {
   try {
     call(mount, wanted | kept | mountFlags.bind | mountFlags.remount, '')
   } catch (err) {
-    libc.umount2(mount.destination, MNT_DETACH | UMOUNT_NOFOLLOW)
+    libc.umount2(mount.destination, detachFlags)
     throw err
   }
 }
@@ -82,7 +98,7 @@ function call(mount: Mount, flags: number, data: string): void {
 export function detach(target: string): void {
   while (isMountPoint(target)) {
     leavePeers(target)
-    if (libc.umount2(target, MNT_DETACH | UMOUNT_NOFOLLOW) !== 0) {
+    if (libc.umount2(target, detachFlags) !== 0) {
       const number = errno()
       if (number !== os.errno.EINVAL && number !== os.errno.ENOENT) throw callFailed(`detach ${target}`, number)
       return
@@ -91,7 +107,7 @@ export function detach(target: string): void {
 }
 
 // What is unmounted below a shared mount goes from all its peers: detaching a clone of a tree would unmount what lies below the tree itself.
-function leavePeers(target: string): void {
+export function leavePeers(target: string): void {
   // Gone already, which the call that follows tells.
   libc.mount('none', target, null, mountFlags.rec | mountFlags.private, null)
 }
@@ -109,7 +125,7 @@ async function unmount(target: string): Promise<void> {
   }
   log.warn('mount stays busy, detached', { target })
   leavePeers(target)
-  const number = await unmountOnce(target, UMOUNT_NOFOLLOW | MNT_DETACH)
+  const number = await unmountOnce(target, detachFlags)
   if (number !== 0 && number !== os.errno.EINVAL && number !== os.errno.ENOENT)
     throw new CodedError('internal', `detach ${target}`, { cause: new SystemCallError(number) })
 }
@@ -159,8 +175,9 @@ export function isMountPoint(path: string): boolean {
   }
 }
 
-function propagationOf(path: string): 'private' | 'shared' | 'slave' {
-  const fields = mountHolding(list(), path)?.propagation ?? []
+function propagationOf({ fd }: HeldPath): 'private' | 'shared' | 'slave' {
+  const holder = statx('', AT.emptyPath, fd)?.mountId
+  const fields = list().find(({ id }) => id === holder)?.propagation ?? []
   if (fields.some((field) => field.startsWith('shared:'))) return 'shared'
   return fields.some((field) => field.startsWith('master:')) ? 'slave' : 'private'
 }

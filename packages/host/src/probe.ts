@@ -18,21 +18,26 @@ interface ToolRequest {
 }
 
 async function tool({ name, args, timeoutMs, signal, paths }: ToolRequest): Promise<RunResult> {
-  if (uncollected() >= maxStuck)
-    throw new CodedError(
-      'unavailable',
-      `look at ${named(paths)}: ${maxStuck} earlier attempts at hung file systems are still stuck`,
-    )
+  refuseWhileStuck(paths)
   const program = [`/usr/bin/${name}`, `/bin/${name}`].find((path) => existsSync(path)) ?? `/usr/bin/${name}`
   try {
     const argv = [program, ...args, '--', ...paths] as const
     return await run({ argv, env: { LC_ALL: 'C' }, timeoutMs, signal, maxOutputBytes: 16 * 1024 * 1024 })
   } catch (err) {
-    if (err instanceof CodedError && err.code === 'deadline_exceeded')
-      throw new CodedError('deadline_exceeded', `look at ${named(paths)}: no answer within ${timeoutMs} ms`, { cause: err })
+    if (err instanceof CodedError && err.code === 'deadline_exceeded') throw noAnswer(paths, timeoutMs, err)
     throw err
   }
 }
+
+/** Throws `unavailable` when no further program is to be sent after those that hang. */
+export function refuseWhileStuck(paths: readonly string[]): void {
+  if (uncollected() < maxStuck) return
+  const reason = `${maxStuck} earlier attempts at hung file systems are still stuck`
+  throw new CodedError('unavailable', `look at ${named(paths)}: ${reason}`)
+}
+
+export const noAnswer = (paths: readonly string[], timeoutMs: number, cause?: unknown): CodedError =>
+  new CodedError('deadline_exceeded', `look at ${named(paths)}: no answer within ${timeoutMs} ms`, { cause })
 
 const named = (paths: readonly string[]): string =>
   paths.slice(0, 5).map(quote).join(', ') + (paths.length > 5 ? ` and ${paths.length - 5} more` : '')
@@ -76,14 +81,6 @@ export const fileTypes: ReadonlyMap<number, FileType> = new Map([
   [0o010000, 'fifo'],
   [0o140000, 'socket'],
 ])
-
-export async function realPaths(paths: readonly string[], timeoutMs: number, signal: AbortSignal): Promise<readonly string[]> {
-  if (paths.length === 0) return []
-  const result = await tool({ name: 'realpath', args: ['-ez'], timeoutMs, signal, paths })
-  const found = result.stdout.toString().split('\0').slice(0, -1)
-  if (result.exitCode !== 0 || found.length !== paths.length) throw precondition(`resolve ${named(paths)}: ${lastLine(result)}`)
-  return found
-}
 
 export async function makeDirectory(path: string, timeoutMs: number, signal: AbortSignal): Promise<void> {
   const result = await tool({ name: 'mkdir', args: ['-p', '-m', '0755'], timeoutMs, signal, paths: [path] })

@@ -130,8 +130,8 @@ test(`random interleavings, seed ${seed}`, { timeout: 60_000 }, async () => {
   await Promise.all([...next.services.pods.all()].map(({ id }) => removePod(next.services, id)))
   await sleep(20)
   assert.deepEqual([next.services.pods.size, next.services.containers.size], [0, 0])
-  for (const { stops, exits, afterExit, podLocks, containerLocks } of [services, next.services]) {
-    assert.deepEqual([afterExit.size, stops.size, podLocks.size, containerLocks.size], [0, 0, 0, 0])
+  for (const { stops, exits, afterExit, afterCreate, podLocks, containerLocks } of [services, next.services]) {
+    assert.deepEqual([afterExit.size, afterCreate.size, stops.size, podLocks.size, containerLocks.size], [0, 0, 0, 0, 0])
     if (exits === next.services.exits) assert.equal(exits.size, 0)
   }
   const { host, runtime, cni, images } = machine

@@ -6,6 +6,7 @@ import { nowNs } from '@coracle/base/clock'
 import { explain } from '@coracle/base/errors'
 import { logger } from '@coracle/base/log'
 import { delay } from '@coracle/base/signals'
+import { removeClones } from './container/cloned-mounts.ts'
 import { cleanUpAfterExit, watchContainer } from './container/exit.ts'
 import { removeContainer, teardownContainer } from './container/remove.ts'
 import { isConfigured, runtimeOf } from './handlers.ts'
@@ -76,9 +77,10 @@ async function recoverContainer(services: Services, container: Container, reboot
     await removeContainer(services, container.id)
     return undefined
   }
+  const paths = containerPaths(services.settings, container.id)
+  await guarded('clones', container.id, () => removeClones(services, paths))
   if (!isLive(container)) return container
   const runtime = runtimeOf(services, container)
-  const paths = containerPaths(services.settings, container.id)
   if (rebooted) {
     const state = exitedState(container, { exitCode: lostExitCode, finishedAt: nowNs(), oomKilled: false })
     return services.containers.put({ ...container, state: { ...state, message: 'the machine was restarted' } })

@@ -102,6 +102,8 @@ export interface Services {
   readonly exits: Map<ContainerId, PromiseWithResolvers<void>>
   /** Cleanups that run after an exit was reported; removal waits for them. */
   readonly afterExit: Map<ContainerId, Promise<void>>
+  /** What is still being undone of a creation that is done. */
+  readonly afterCreate: Map<string, Promise<void>>
   /** Aborts when the daemon stops. Work that outlives its caller uses this one. */
   readonly shutdown: AbortSignal
 }

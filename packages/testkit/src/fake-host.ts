@@ -1,11 +1,12 @@
 // A host in memory: no root, no kernel. It keeps what would exist, records every call, and fails where it is told to.
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, rmSync } from 'node:fs'
 import { CodedError, precondition } from '@coracle/base/errors'
 import type {
   CgroupMode,
   Cgroups,
   CgroupUsage,
   FileType,
+  HeldPath,
   Host,
   InterfaceCounters,
   MountInfo,
@@ -35,6 +36,8 @@ export interface FakeHost extends Host {
   readonly pins: ReadonlyMap<string, readonly string[]>
   readonly mountTargets: ReadonlyMap<string, MountInfo>
   readonly cgroupPaths: ReadonlySet<string>
+  /** What `paths.hold` opened and nobody has let go. */
+  readonly held: ReadonlySet<string>
   /** Living processes by pid; add and remove at will. */
   readonly living: Map<number, bigint>
   /** What `paths` finds; directories made are added. */
@@ -57,6 +60,7 @@ class World {
   readonly calls: string[] = []
   readonly pins = new Map<string, readonly string[]>()
   readonly mountTargets = new Map<string, MountInfo>()
+  readonly held = new Set<string>()
   readonly cgroups = new Map<string, Set<number>>()
   readonly living = new Map<number, bigint>()
   readonly files: FakeHost['files'] = new Map()
@@ -91,6 +95,7 @@ export function createFakeHost(options: FakeHostOptions = {}): FakeHost {
     get cgroupPaths() {
       return new Set(world.cgroups.keys())
     },
+    held: world.held,
     living: world.living,
     files: world.files,
     propagation: world.propagation,
@@ -142,6 +147,15 @@ function fakeMounts(world: World): Mounts {
         ...{ id, parent: 1, root: '/', target: destination, options, propagation: [], type: 'none', source },
       })
     },
+    enclose(directory) {
+      world.call('mounts.enclose', directory)
+      mkdirSync(directory, { recursive: true })
+    },
+    async dissolve(directory) {
+      world.call('mounts.dissolve', directory)
+      for (const path of [...world.mountTargets.keys()]) if (isBelow(path, directory)) world.mountTargets.delete(path)
+      rmSync(directory, { recursive: true, force: true })
+    },
     spread: () => [],
     detach(target) {
       world.call('mounts.detach', target)
@@ -157,7 +171,7 @@ function fakeMounts(world: World): Mounts {
     },
     list: () => [...world.mountTargets.values()],
     isMountPoint: (path) => world.mountTargets.has(path),
-    propagationOf: (path) => world.propagation.get(path) ?? 'private',
+    propagationOf: ({ path }) => world.propagation.get(path) ?? 'private',
     async syncFileSystem(path) {
       world.call('mounts.syncFileSystem', path)
     },
@@ -266,6 +280,12 @@ function fakeProcesses(world: World, options: FakeHostOptions): Processes {
 }
 
 function fakePaths(world: World): Paths {
+  const holding = (path: string): HeldPath => {
+    const type = world.files.get(path)?.type
+    if (type === undefined) throw precondition(`open ${path}: ENOENT`)
+    world.held.add(path)
+    return { fd: -1, path, type, realPath: () => path, [Symbol.dispose]: () => void world.held.delete(path) }
+  }
   const inRoot = (root: string, path: string) => `${root}/${path}`.replace(/\/+/g, '/').replace(/(.)\/$/, '$1')
   const makeDirectory = (path: string) => {
     const found = world.files.get(path)
@@ -277,7 +297,8 @@ function fakePaths(world: World): Paths {
       world.call('paths.probe', paths.join(' '))
       return paths.map((path) => ({ path, type: world.files.get(path)?.type, major: 0, minor: 0 }))
     },
-    realPaths: async (paths) => paths,
+    hold: async (found) => found.map(({ path }) => holding(path)),
+    holdBeneath: (root, path) => (world.files.has(inRoot(root, path)) ? holding(inRoot(root, path)) : undefined),
     async makeDirectory(path) {
       world.call('paths.makeDirectory', path)
       makeDirectory(path)

@@ -100,7 +100,7 @@ function openServices(machine: TestMachine, options: TestServicesOptions, change
     },
     ...{ podLocks: new KeyedLock(), containerLocks: new KeyedLock() },
     ...{ podFlights: new SingleFlight(), containerFlights: new SingleFlight(), startFlights: new SingleFlight() },
-    ...{ stops: new Map(), exits: new Map(), afterExit: new Map() },
+    ...{ stops: new Map(), exits: new Map(), afterExit: new Map(), afterCreate: new Map() },
     shutdown: shutdown.signal,
   }
   let open = true

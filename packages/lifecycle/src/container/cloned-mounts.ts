@@ -1,26 +1,34 @@
-// Mounts for which a container's runtime needs help, because ids are to be mapped or it works inside a user namespace. Each gets a source
-// of ours, a clone, for as long as it takes to create the container: its own mounts of it stay.
-import { existsSync, mkdirSync, readdirSync } from 'node:fs'
+// Mounts whose source the container's runtime is not to look up itself, because it would be a second look at a path of somebody else, or cannot,
+// because ids are to be mapped or it works inside a user namespace. Each gets a source of ours, a clone, for as long as it takes to create
+// the container: its own mounts of it stay.
 import { join, posix } from 'node:path'
 import { failed } from '@coracle/base/errors'
+import { logger } from '@coracle/base/log'
 import { type PodFacts, podMappings, type UserMappings } from '@coracle/container-spec'
 import type { ContainerPaths } from '@coracle/oci-runtime'
 import type { RuntimeSpec, SpecMount } from '@coracle/oci-spec/runtime-spec'
 import type { Services } from '../services.ts'
+import type { HeldSources } from './held-sources.ts'
+
+const log = logger('lifecycle')
 
 export interface MountsToClone {
   readonly paths: ContainerPaths
   readonly pod: PodFacts
   readonly spec: RuntimeSpec
+  /** Opened sources, by path. */
+  readonly held: HeldSources
   /** crun 1.8: binds only the top of a tree in a user namespace. */
   readonly losesSubmounts: boolean
 }
 
 const directoryOf = ({ bundle }: ContainerPaths): string => join(bundle, 'clones')
 
-/** The spec with such sources. Undone by `removeClones`, also after a failure. Throws `failed_precondition` naming what cannot be mapped. */
+/** The spec with such sources. Undone by `letClonesGo`, also after a failure. Throws `failed_precondition` naming what cannot be mapped. */
 export async function cloneMounts(services: Services, request: MountsToClone): Promise<RuntimeSpec> {
   const { paths, spec } = request
+  if (!spec.mounts.some((mount) => needsClone(mount, request))) return spec
+  services.host.mounts.enclose(directoryOf(paths))
   const mounts: SpecMount[] = []
   for (const [index, mount] of spec.mounts.entries()) {
     if (!needsClone(mount, request)) {
@@ -44,11 +52,12 @@ export async function cloneMounts(services: Services, request: MountsToClone): P
 }
 
 /**
- * What is to be mapped. In a user namespace also trees that crun would lose a part of, and the host's /sys: there runc cannot bind it
+ * What was opened (the runtime would look its path up again), and what is to be mapped. In a user namespace also trees that crun would lose a part of, and the host's /sys: there runc cannot bind it
  * without what is mounted below (mount_namespaces(7)).
  */
-function needsClone({ type, options, destination, uidMappings }: SpecMount, { pod, losesSubmounts }: MountsToClone): boolean {
-  if (uidMappings !== undefined) return true
+function needsClone({ type, options, source, destination, uidMappings }: SpecMount, request: MountsToClone): boolean {
+  const { pod, losesSubmounts, held } = request
+  if (uidMappings !== undefined || (type === 'bind' && held.get(source) !== undefined)) return true
   if (pod.usernsPath === undefined || type !== 'bind') return false
   return destination === '/sys' || (losesSubmounts && options.includes('rbind'))
 }
@@ -59,15 +68,16 @@ interface OneMount {
   readonly mappings: UserMappings | undefined
 }
 
-async function cloneOne(services: Services, { paths, pod }: MountsToClone, one: OneMount): Promise<void> {
+async function cloneOne(services: Services, { pod, held }: MountsToClone, one: OneMount): Promise<void> {
   const { mount, destination, mappings } = one
   const { namespaces, mounts } = services.host
-  mkdirSync(directoryOf(paths), { recursive: true, mode: 0o700 })
   const clone = (userns: { readonly usernsPath?: string }) => {
     const { source, options } = mount
     const recursive = options.includes('rbind')
     const timeoutMs = services.settings.probeTimeoutMs
-    return mounts.mountClone({ source, destination, recursive, timeoutMs, ...userns }, services.shutdown)
+    const opened = held.get(source)
+    const request = { source, ...(opened === undefined ? {} : { held: opened }), destination, recursive, timeoutMs, ...userns }
+    return mounts.mountClone(request, services.shutdown)
   }
   if (mappings === undefined) return clone({})
   if (pod.usernsPath !== undefined && JSON.stringify(mappings) === JSON.stringify(podMappings(pod.config)))
@@ -97,15 +107,24 @@ function spreadOut(services: Services, { pod }: MountsToClone, mount: SpecMount)
   }))
 }
 
+/** What the runtime says of such sources, with the names that the caller knows. */
+export function withoutClones(words: string, paths: ContainerPaths, spec: RuntimeSpec): string {
+  const clone = new RegExp(`${RegExp.escape(directoryOf(paths))}/(\\d+)(\\.\\d+)?`, 'g')
+  return words.replaceAll(clone, (name, index: string) => spec.mounts[Number(index)]?.source ?? name)
+}
+
+/** Lets the runtime's own mounts be the last, without the caller: the kernel takes its time with it, mostly in waiting. */
+export function letClonesGo(services: Services, paths: ContainerPaths): void {
+  const { id } = paths
+  const going = services.host.mounts.dissolve(directoryOf(paths)).catch((err: unknown) => {
+    log.error('clones of mount sources could not be taken away', { containerId: id, error: err })
+  })
+  services.afterCreate.set(id, going)
+  void going.then(() => services.afterCreate.delete(id))
+}
+
 /** Also what a crash left. Absent: succeeds. */
 export async function removeClones(services: Services, paths: ContainerPaths): Promise<void> {
-  const directory = directoryOf(paths)
-  if (!existsSync(directory)) return
-  for (const name of readdirSync(directory)) {
-    const path = join(directory, name)
-    // A pin is below a directory.
-    if (name.endsWith('.ns')) await services.host.namespaces.unpin(path)
-    else services.host.mounts.detach(path)
-  }
-  await services.host.paths.removeTree(directory)
+  await services.afterCreate.get(paths.id)
+  await services.host.mounts.dissolve(directoryOf(paths))
 }

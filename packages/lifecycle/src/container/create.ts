@@ -22,9 +22,10 @@ import { type Container, containerKey } from '../model/container.ts'
 import { isReady, type Pod } from '../model/pod.ts'
 import { claimPod } from '../pod/run.ts'
 import type { Services } from '../services.ts'
-import { cloneMounts, removeClones } from './cloned-mounts.ts'
+import { cloneMounts, letClonesGo, withoutClones } from './cloned-mounts.ts'
 import { watchContainer } from './exit.ts'
 import { gatherInput } from './gather.ts'
+import { HeldSources } from './held-sources.ts'
 import { removeContainer, teardownContainer } from './remove.ts'
 
 const log = logger('lifecycle')
@@ -151,7 +152,8 @@ function logPathOf(pod: Pod, config: ContainerConfig): string | undefined {
 async function buildContainer(services: Services, pod: Pod, container: Container): Promise<Container> {
   const paths = containerPaths(services.settings, container.id)
   await failpoint('container.wanted')
-  const { input, image, imageVolumes } = await gatherInput(services, pod, container)
+  using held = new HeldSources()
+  const { input, image, imageVolumes } = await gatherInput(services, pod, { container, held })
   await failpoint('container.rootfs')
   const { spec, user, warnings, mustBeDirectories } = createSpec(input)
   for (const path of mustBeDirectories) requireDirectory(input.rootfsPath, path)
@@ -168,6 +170,7 @@ async function buildContainer(services: Services, pod: Pod, container: Container
           paths,
           pod: input.pod,
           spec,
+          held,
           losesSubmounts: runtimeOf(services, pod).losesSubmounts,
         }),
         logPath: container.logPath,
@@ -185,9 +188,13 @@ async function buildContainer(services: Services, pod: Pod, container: Container
     // while a failing CreateContainer leaves nothing to look at.
     if (!(err instanceof CodedError) || err.name !== 'OciRuntimeError') throw err
     log.info('runtime refused the container', { containerId: container.id, error: err })
-    return { ...container, made, state: { kind: 'created', pid: 0, monitorPid: 0, failure: err.message } }
+    return {
+      ...container,
+      made,
+      state: { kind: 'created', pid: 0, monitorPid: 0, failure: withoutClones(err.message, paths, spec) },
+    }
   } finally {
-    await removeClones(services, paths)
+    letClonesGo(services, paths)
   }
 }
 

@@ -16,16 +16,18 @@ import { podIdmap } from '../pod/user-namespace.ts'
 import { containerLabels, mountLabel } from '../selinux/labels.ts'
 import type { Services } from '../services.ts'
 import { cdiEdits, lookAtDevices } from './devices.ts'
+import type { HeldSources } from './held-sources.ts'
 import { type ImageVolumes, mountImageVolumes } from './image-volumes.ts'
 import { lookAtSources } from './sources.ts'
 
 /** Largest /etc/passwd and /etc/group that are read from an image. */
 const accountsMaxBytes = 10 * 1024 * 1024
 
+/** `held` gets the sources of its mounts, opened. */
 export async function gatherInput(
   services: Services,
   pod: Pod,
-  container: Container,
+  { container, held }: { readonly container: Container; readonly held: HeldSources },
 ): Promise<{ input: SpecInput; image: Image; imageVolumes: ImageVolumes['images'] }> {
   const { config, id } = container
   const image = services.images.find(container.imageId)
@@ -38,12 +40,12 @@ export async function gatherInput(
         services.shutdown,
       ),
     ),
-    lookAtSources(services, config, labels?.mountLabel),
+    lookAtSources(services, { config, label: labels?.mountLabel, held }),
   ])
   const handler = services.handlerSettings(pod.runtime)
   const cdi = cdiEdits(services, config)
   const bound = podMappings(pod.config) !== undefined && runtimeOf(services, pod).bindsDevices
-  const volumes = await stage(['image volumes', ''], () => mountImageVolumes(services, pod, container))
+  const volumes = await stage(['image volumes', ''], () => mountImageVolumes(services, pod, { container, held }))
   const input: SpecInput = {
     id,
     pod: podFacts(services, pod),

@@ -1,16 +1,15 @@
 // CRI mounts whose source is an image (KEP-4639): the image's layers, mounted for this container, bound read-only.
-import { lstatSync } from 'node:fs'
-import { join } from 'node:path'
-import { isErrno } from '@coracle/base/errno'
-import { CodedError, invalid } from '@coracle/base/errors'
+import { failed, invalid, notFound } from '@coracle/base/errors'
 import { quote } from '@coracle/base/ids'
 import type { Mount } from '@coracle/cri-api'
+import type { HeldPath } from '@coracle/host'
 import type { ImageId } from '@coracle/oci-spec/digest'
 import type { Container } from '../model/container.ts'
 import type { Pod } from '../model/pod.ts'
 import { podIdmap } from '../pod/user-namespace.ts'
 import { containerLabels, mountLabel } from '../selinux/labels.ts'
 import type { Services } from '../services.ts'
+import type { HeldSources } from './held-sources.ts'
 
 /** kubelet counts failures that begin so. */
 const failure = 'ImageVolumeMountFailed'
@@ -24,8 +23,13 @@ export interface ImageVolumes {
   readonly images: Readonly<Record<number, ImageId>>
 }
 
-/** Mounts the images that a container's mounts name. Undone by `removeImageVolumes`. */
-export async function mountImageVolumes(services: Services, pod: Pod, { id, config }: Container): Promise<ImageVolumes> {
+/** Mounts the images that a container's mounts name; `held` gets what is to be seen of them, opened. Undone by `removeImageVolumes`. */
+export async function mountImageVolumes(
+  services: Services,
+  pod: Pod,
+  { container, held }: { readonly container: Container; readonly held: HeldSources },
+): Promise<ImageVolumes> {
+  const { id, config } = container
   const sources = new Map<string, string>()
   const images: Record<number, ImageId> = {}
   for (const [index, mount] of config.mounts.entries()) {
@@ -34,43 +38,31 @@ export async function mountImageVolumes(services: Services, pod: Pod, { id, conf
     const field = `config.mounts[${index}]`
     if (!mount.readonly) throw invalid(`${failure}: ${field}.readonly must be true: an image cannot be written to`)
     const image = services.images.find(name)
-    if (image === undefined)
-      throw new CodedError('not_found', `${failure}: ${field}.image ${quote(name)} is not present: pull it first`)
+    if (image === undefined) throw notFound(`${failure}: ${field}.image ${quote(name)} is not present: pull it first`)
     const label = containerLabels(services, pod, config)
     const request = { key: keyOf(id, index), image: image.id, ...mountLabel(label), ...podIdmap(services, pod) }
     const rootfs = await services.images.createRootfs(request, services.shutdown)
     images[index] = image.id
-    sources.set(mount.containerPath, subPath(field, rootfs.path, mount))
+    const place = subPath(services, { field, root: rootfs.path, mount })
+    held.add(place)
+    sources.set(mount.containerPath, place.path)
   }
   return { sources, images }
 }
 
 // A link in a hostile image could lead anywhere on the host, where the runtime resolves the path: none is followed.
-function subPath(field: string, root: string, mount: Mount): string {
+function subPath(services: Services, { field, root, mount }: { field: string; root: string; mount: Mount }): HeldPath {
   const parts = mount.imageSubPath.split('/').filter((part) => part !== '' && part !== '.')
-  let path = root
-  for (const part of parts) {
-    if (part === '..') throw invalid(`${failure}: ${field}.image_sub_path ${quote(mount.imageSubPath)} must not contain ".."`)
-    path = join(path, part)
-    const info = lstatOrAbsent(path)
-    if (info === undefined)
-      throw new CodedError(
-        'not_found',
-        `${failure}: ${field}.image_sub_path ${quote(mount.imageSubPath)} does not exist in the image`,
-      )
-    if (info.isSymbolicLink())
-      throw invalid(`${failure}: ${field}.image_sub_path ${quote(mount.imageSubPath)} goes through a symbolic link of the image`)
-  }
-  return path
-}
-
-function lstatOrAbsent(path: string) {
+  const named = `${failure}: ${field}.image_sub_path ${quote(mount.imageSubPath)}`
+  if (parts.includes('..')) throw invalid(`${named} must not contain ".."`)
+  let place: HeldPath | undefined
   try {
-    return lstatSync(path)
+    place = services.host.paths.holdBeneath(root, parts.join('/'))
   } catch (err) {
-    if (isErrno(err, 'ENOENT', 'ENOTDIR')) return undefined
-    throw err
+    throw failed(named, err)
   }
+  if (place === undefined) throw notFound(`${named} does not exist in the image`)
+  return place
 }
 
 const keysOf = (services: Services, containerId: string): string[] =>
