@@ -16,7 +16,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { after, before, describe, test } from 'node:test'
 import { gzipSync } from 'node:zlib'
 import { codeOf } from '@coracle/base/errors'
-import { parseDigest } from '@coracle/oci-spec/digest'
+import { type DiffId, parseDigest } from '@coracle/oci-spec/digest'
 import { type LayerSource, sha256 } from '@coracle/testkit/fault-registry'
 import { needsRoot } from '@coracle/testkit/needs-root'
 import { rawTar } from '@coracle/testkit/tar-builder'
@@ -204,7 +204,7 @@ describe('check of the store', needsRoot(), () => {
     await world.images.close()
     rmSync(at('trees'), { recursive: true })
     const db = new DatabaseSync(at('images.db'))
-    for (const column of ['tree_digest', 'damage']) db.exec(`ALTER TABLE layers DROP COLUMN ${column}`)
+    for (const column of ['tree_digest', 'damage', 'skeleton_digest']) db.exec(`ALTER TABLE layers DROP COLUMN ${column}`)
     db.exec('PRAGMA user_version = 1')
     db.close()
     await world.reopen('crash')
@@ -214,6 +214,41 @@ describe('check of the store', needsRoot(), () => {
     assert.ok(summary.unrecorded > 0 && summary.unrecorded === summary.layers)
     await world.images.createRootfs({ key: 'c', image: id }, soon())
     await world.images.removeRootfs('c')
+  })
+
+  test('a skeleton that is missing or has a bit flipped is found, and its layer pulled again so that it can leave the store', async () => {
+    const { id, layers, number } = await pulled('boned')
+    const skeleton = at('skeletons', number)
+    const diffId = sha256(layers[1]?.tar ?? '') as DiffId
+    const archive = async () => Buffer.concat(await Array.fromAsync(world.images.transfers.readLayer(diffId, 'archive', soon())))
+    const bytes = readFileSync(skeleton)
+    bytes.writeUInt8(bytes.readUInt8(20) ^ 1, 20)
+    writeFileSync(skeleton, bytes)
+    assert.deepEqual((await check()).findings, [])
+    const [found] = (await check({ deep: true })).findings
+    assert.deepEqual([found?.kind, found?.subject, found?.images], ['skeleton', diffId, [id]])
+    assert.match(found?.problems.join() ?? '', /has other bytes/)
+    // It can be used all the same.
+    assert.equal(world.images.find(id)?.damage, undefined)
+    await assert.rejects(archive())
+    rmSync(skeleton)
+    const before = layers.map(downloads)
+    const offline = world.registry.fault((_request, response) => {
+      response.writeHead(404).end()
+      return true
+    })
+    assert.deepEqual(
+      (await check({ repair: true })).findings.map(({ kind, repair }) => [kind, repair]),
+      [['skeleton', 'failed']],
+    )
+    assert.equal(world.images.find(id)?.damage, undefined)
+    offline()
+    const { findings, summary } = await check({ repair: true })
+    assert.deepEqual([findings[0]?.kind, findings[0]?.repair, summary.left], ['skeleton', 'done', 0])
+    assert.match(findings[0]?.problems.join() ?? '', /is missing/)
+    assert.deepEqual(layers.map(downloads), [before[0], (before[1] ?? 0) + 1])
+    assert.deepEqual(await archive(), layers[1]?.tar)
+    assert.deepEqual((await check({ deep: true })).findings, [])
   })
 
   test('C-11 a kept blob with a bit flipped is found by reading it, and is not handed out', async () => {

@@ -40,7 +40,8 @@ describe('tree records', needsRoot(), () => {
     const tasks = layers.map(({ path, treeDigest }, number) => {
       const directory = basename(path)
       const blob = { path: 'none', digest: 'sha256:' }
-      return { number, directory, record: recordName(directory), recordDigest: treeDigest, blob }
+      const skeleton = { path: 'none', digest: undefined }
+      return { number, directory, record: recordName(directory), recordDigest: treeDigest, blob, skeleton }
     })
     const cacheDirectory = join(world.directory, 'cache')
     const store = join(world.directory, 'staging')

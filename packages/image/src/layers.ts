@@ -222,9 +222,9 @@ export interface FinishedLayer {
 export async function publishLayer(store: Store, path: string, finished: FinishedLayer): Promise<void> {
   const number = store.index.nextNumber()
   const { layout } = store
-  const { hasSkeleton, hasBlob } = finished.layer
+  const { skeletonDigest, hasBlob } = finished.layer
   try {
-    if (hasSkeleton) renameSync(skeletonName(path), layout.skeleton(number))
+    if (skeletonDigest !== undefined) renameSync(skeletonName(path), layout.skeleton(number))
     else rmSync(skeletonName(path), { force: true })
     if (hasBlob) renameSync(blobName(path), layout.blob(number))
     renameSync(recordName(path), layout.tree(number))
@@ -244,9 +244,9 @@ export async function publishLayer(store: Store, path: string, finished: Finishe
 
 function record(store: Store, number: number, { key, blob, layer }: FinishedLayer): void {
   const before = store.index.layer(key)
-  const { usedBytes, inodes, impliedDirectories, treeDigest } = layer
+  const { usedBytes, inodes, impliedDirectories, treeDigest, skeletonDigest } = layer
   store.index.addLayer({
-    ...{ key, number, usedBytes, inodes, impliedDirectories, treeDigest },
+    ...{ key, number, usedBytes, inodes, impliedDirectories, treeDigest, skeletonDigest },
     blobDigest: blob.digest,
     blobBytes: blob.size,
     createdAtMs: Date.now(),

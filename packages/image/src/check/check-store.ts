@@ -39,7 +39,7 @@ export async function checkStore(parts: CheckParts, deep: boolean, signal: Abort
   for (let at = 0; at < keys.length; at += turn) {
     signal.throwIfAborted()
     try {
-      for (const { layer, problems, problemCount, files, bytesRead, blobDamaged } of await soundness.check(
+      for (const { layer, problems, problemCount, files, bytesRead, blobDamaged, skeletonProblem } of await soundness.check(
         keys.slice(at, at + turn),
         deep,
         signal,
@@ -50,6 +50,8 @@ export async function checkStore(parts: CheckParts, deep: boolean, signal: Abort
         if (layer.treeDigest === undefined) totals.unrecorded++
         if (blobDamaged && layer.origin === undefined)
           found.push(finding('blob', store.layout.blob(layer.number), ['it has other bytes than its digest says']))
+        if (skeletonProblem !== undefined && problemCount === 0 && layer.damage === undefined && layer.origin === undefined)
+          found.push({ ...layerFinding(parts, layer.key, [skeletonProblem]), kind: 'skeleton' })
         const more = problemCount - problems.length
         const lines = more > 0 ? [...problems, `and ${more} more`] : problems
         if (problemCount > 0) found.push(layerFinding(parts, layer.key, lines))
@@ -122,6 +124,6 @@ function containerProblems({ store, rootfs }: CheckParts): Found[] {
 /** Whether what was found is still true, after a repair. */
 export function isMended({ store }: CheckParts, { kind, subject, images }: Found): boolean {
   if (kind === 'orphan' || kind === 'blob') return !existsSync(subject)
-  if (kind === 'layer') return images.length === 0 || isSound(store.index.layer(subject as LayerKey))
+  if (kind === 'layer' || kind === 'skeleton') return images.length === 0 || isSound(store.index.layer(subject as LayerKey))
   return images.length > 0 && imageProblems(store).every(({ subject: id }) => id !== (subject as ImageId))
 }

@@ -2,8 +2,8 @@
 import type { ImageId } from '@coracle/oci-spec/digest'
 
 export interface StoreFinding {
-  readonly kind: 'layer' | 'blob' | 'image' | 'container' | 'orphan' | 'index'
-  /** The layer's diffID, the image's id, the container's key, a blob's or orphan's path. */
+  readonly kind: 'layer' | 'blob' | 'skeleton' | 'image' | 'container' | 'orphan' | 'index'
+  /** The layer's diffID (also for its skeleton), the image's id, the container's key, a blob's or orphan's path. */
   readonly subject: string
   /** What is wrong, one line each. */
   readonly problems: readonly string[]

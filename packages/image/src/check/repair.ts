@@ -3,7 +3,7 @@ import { CodedError, explain } from '@coracle/base/errors'
 import { logger } from '@coracle/base/log'
 import type { ImageId } from '@coracle/oci-spec/digest'
 import { parseReference, type Reference } from '@coracle/oci-spec/reference'
-import type { ImageName } from '../store/index.ts'
+import type { ImageName, LayerKey } from '../store/index.ts'
 import { leaseLayers, type Store } from '../store/store.ts'
 import type { CheckParts, Found } from './check-store.ts'
 
@@ -26,6 +26,8 @@ export async function repair(deps: RepairDeps, found: Found, signal: AbortSignal
       return 'removed: the layer itself is whole, only saving and pushing it gives another manifest digest'
     case 'layer':
       return repairLayer(deps, found, signal)
+    case 'skeleton':
+      return repairSkeleton(deps, found, signal)
     case 'image':
       return repairImage(deps, found.subject as ImageId, signal)
     case 'container':
@@ -63,6 +65,19 @@ async function repairLayer({ parts, pull }: RepairDeps, found: Found, signal: Ab
     }
   }
   throw new CodedError('unavailable', failures.join('; '))
+}
+
+/** The layer can be used, but not leave the store: it is unpacked anew. Meanwhile it counts as damaged, or nothing would be pulled. */
+async function repairSkeleton(deps: RepairDeps, found: Found, signal: AbortSignal): Promise<string> {
+  const { index } = deps.parts.store
+  const key = found.subject as LayerKey
+  index.setDamage(key, 'it is pulled again, so that it can leave the store')
+  try {
+    return await repairLayer(deps, found, signal)
+  } catch (err) {
+    index.setDamage(key, undefined)
+    throw err
+  }
 }
 
 /** The image's record goes and comes back by a pull, with the names it had. */

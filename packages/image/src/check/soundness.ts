@@ -75,10 +75,11 @@ export class Soundness {
     const checked: CheckedLayer[] = []
     for (const root of new Set(layers.map(({ origin }) => origin ?? this.#store.layout.root))) {
       const here = layers.filter(({ origin }) => (origin ?? this.#store.layout.root) === root)
-      const tasks = here.map(({ number, treeDigest, blobDigest }) => {
+      const tasks = here.map(({ number, treeDigest, blobDigest, skeletonDigest }) => {
         const name = number.toString(36)
         const blob = { path: `blobs/${name}`, digest: blobDigest }
-        return { number, directory: `layers/${name}`, record: `trees/${name}`, recordDigest: treeDigest, blob }
+        const skeleton = { path: `skeletons/${name}`, digest: skeletonDigest }
+        return { number, directory: `layers/${name}`, record: `trees/${name}`, recordDigest: treeDigest, blob, skeleton }
       })
       const verdicts = new Map((await checkTrees(this.#deps, { store: root, deep, tasks }, signal)).map((v) => [v.number, v]))
       for (const layer of here) {

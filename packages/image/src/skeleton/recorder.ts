@@ -1,5 +1,6 @@
 // A layer's archive without the contents of its files: headers, padding, what is at the end. With the unpacked files it gives the archive
 // back bit for bit, so that an image can leave the store with its diffIDs. Written beside the extraction, as zstd frames.
+import { createHash, type Hash } from 'node:crypto'
 import { closeSync, writeSync } from 'node:fs'
 import zlib from 'node:zlib'
 import { isErrno } from '@coracle/base/errno'
@@ -12,6 +13,7 @@ const compression = { params: { [zlib.constants.ZSTD_c_compressionLevel]: 1 } }
 export class SkeletonRecorder {
   readonly #fd: number
   readonly #frame: Buffer = Buffer.allocUnsafe(frameBytes)
+  readonly #hash: Hash = createHash('sha256')
   #fill = 0
   #total = 0
   #state: 'open' | 'given up' | 'closed' = 'open'
@@ -34,12 +36,12 @@ export class SkeletonRecorder {
     }
   }
 
-  /** Whether there is a whole skeleton. The layer's sync makes it durable. */
-  finish(): boolean {
+  /** Digest of the file, if there is a whole skeleton. The layer's sync makes it durable. */
+  finish(): string | undefined {
     if (this.#state === 'open') this.#flush()
     const isWhole = this.#state === 'open'
     this.abandon()
-    return isWhole
+    return isWhole ? `sha256:${this.#hash.digest('hex')}` : undefined
   }
 
   abandon(): void {
@@ -56,6 +58,7 @@ export class SkeletonRecorder {
     if (this.#fill === 0) return
     const frame = zlib.zstdCompressSync(this.#frame.subarray(0, this.#fill), compression)
     this.#fill = 0
+    this.#hash.update(frame)
     try {
       for (let at = 0; at < frame.length; ) at += writeSync(this.#fd, frame, at, frame.length - at)
     } catch (err) {

@@ -5,7 +5,7 @@ import { open } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { DatabaseSync, type SQLOutputValue, type StatementSync } from 'node:sqlite'
 import { unlessErrno } from '@coracle/base/errno'
-import { CodedError, codeOf, explain, failed } from '@coracle/base/errors'
+import { CodedError, explain, failed } from '@coracle/base/errors'
 import { logger } from '@coracle/base/log'
 import { DiskError, diskTroubleOf, namingDisk } from '../disk-error.ts'
 
@@ -33,6 +33,9 @@ const schemas = [
   ALTER TABLE layers ADD COLUMN tree_digest TEXT NOT NULL DEFAULT '';
   ALTER TABLE layers ADD COLUMN damage TEXT NOT NULL DEFAULT '';
 `,
+  `
+  ALTER TABLE layers ADD COLUMN skeleton_digest TEXT NOT NULL DEFAULT '';
+`,
 ]
 
 export type Row = Record<string, SQLOutputValue>
@@ -51,8 +54,10 @@ export function openDatabase(path: string): Database {
   try {
     db = open1(path)
   } catch (err) {
-    // Else it is the disk that is full or read-only, and the index is as good as before.
-    if (!isDamaged(err)) throw failed(`open the image index ${path}`, diskErrorOf(err, path))
+    if (err instanceof CodedError && err.code === 'failed_precondition') throw err
+    // The disk is full or read-only, and the index as good as before.
+    const cause = diskErrorOf(err, path)
+    if (cause instanceof DiskError) throw failed(`open the image index ${path}`, cause)
     const aside = `${path}.damaged-${Date.now()}`
     log.error('image index is damaged: moved aside, images have to be pulled again', { path, aside, error: String(err) })
     for (const suffix of ['', '-wal', '-shm']) if (existsSync(path + suffix)) renameSync(path + suffix, aside + suffix)
@@ -137,9 +142,6 @@ function open1(path: string): DatabaseSync {
 
 // SQLITE_FULL, or SQLITE_IOERR where the shared memory file cannot grow.
 const isFull = (err: unknown): boolean => [13, 10].includes(resultCodeOf(err))
-
-// SQLITE_CORRUPT, SQLITE_NOTADB, and what we found ourselves.
-const isDamaged = (err: unknown): boolean => codeOf(err) === 'data_loss' || [11, 26].includes(resultCodeOf(err))
 
 const resultCodeOf = (err: unknown): number => (err instanceof Error && 'errcode' in err ? Number(err.errcode) & 0xff : 0)
 

@@ -23,6 +23,8 @@ export interface Layer {
   readonly impliedDirectories: readonly string[]
   /** Digest of its tree record; undefined: it was unpacked before there were any. */
   readonly treeDigest: string | undefined
+  /** Digest of its skeleton (skeleton/recorder.ts); undefined: it has none, or was unpacked before that was recorded. */
+  readonly skeletonDigest: string | undefined
   /** When it was recorded, milliseconds after 1970. */
   readonly createdAtMs: number
   /** What a check found wrong with it; undefined: nothing. A container is never made on it. */
@@ -155,7 +157,7 @@ export class ImageIndex {
   addLayer(layer: Layer): void {
     this.#db.write((run) =>
       run(
-        'INSERT OR REPLACE INTO layers (diff_id, number, blob_digest, blob_bytes, used_bytes, inodes, implied, tree_digest, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)',
+        'INSERT OR REPLACE INTO layers (diff_id, number, blob_digest, blob_bytes, used_bytes, inodes, implied, tree_digest, skeleton_digest, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
         layer.key,
         layer.number,
         layer.blobDigest,
@@ -164,6 +166,7 @@ export class ImageIndex {
         layer.inodes,
         JSON.stringify(layer.impliedDirectories),
         layer.treeDigest ?? '',
+        layer.skeletonDigest ?? '',
         layer.createdAtMs,
       ),
     )
@@ -273,6 +276,7 @@ function layerOf(row: Row): Layer {
     inodes: Number(row['inodes']),
     impliedDirectories: JSON.parse(String(row['implied'])) as string[],
     treeDigest: row['tree_digest'] === '' ? undefined : String(row['tree_digest']),
+    skeletonDigest: row['skeleton_digest'] === '' ? undefined : String(row['skeleton_digest']),
     createdAtMs: Number(row['created_at']),
     damage: row['damage'] === '' ? undefined : String(row['damage']),
   }

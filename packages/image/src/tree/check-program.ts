@@ -1,7 +1,7 @@
 // Checks layers against their tree records, in a process of its own that has shut itself into the store: it reads what images
 // brought, and a disk that hangs stops nobody else. Tasks come as one JSON line on stdin; a JSON line for each goes to stdout.
 import { createHash } from 'node:crypto'
-import { closeSync, openSync, readFileSync, readSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readFileSync, readSync } from 'node:fs'
 import { setPriority } from 'node:os'
 import zlib from 'node:zlib'
 import { isErrno } from '@coracle/base/errno'
@@ -27,8 +27,8 @@ function check(storeFd: number, task: CheckTask, deep: boolean): LayerVerdict {
   sys.enter(storeFd)
   const opened = open(task)
   try {
-    const blobDamaged = deep && isBlobDamaged(task)
-    return { number: task.number, blobDamaged, ...judge(opened, deep) }
+    const blobDamaged = deep && isDamaged(task.blob.path, task.blob.digest)
+    return { number: task.number, blobDamaged, skeletonProblem: skeletonProblem(task, deep), ...judge(opened, deep) }
   } finally {
     if (opened.layerFd !== undefined) closeSync(opened.layerFd)
   }
@@ -39,7 +39,10 @@ function open(task: CheckTask): Opened {
   return { task, layerFd: orAbsent(() => openSync(task.directory, 'r')), record }
 }
 
-function judge({ task, layerFd, record }: Opened, deep: boolean): Omit<LayerVerdict, 'number' | 'blobDamaged'> {
+function judge(
+  { task, layerFd, record }: Opened,
+  deep: boolean,
+): Omit<LayerVerdict, 'number' | 'blobDamaged' | 'skeletonProblem'> {
   const damaged = (problem: string) => ({ problems: [problem], problemCount: 1, files: 0, bytesRead: 0 })
   if (layerFd === undefined) return damaged('its directory is missing')
   if (task.recordDigest === undefined) return { problems: [], problemCount: 0, files: 0, bytesRead: 0 }
@@ -53,8 +56,14 @@ function judge({ task, layerFd, record }: Opened, deep: boolean): Omit<LayerVerd
   return compareTree(tree.root, { sys, deep })
 }
 
-/** Not kept: not damaged. */
-function isBlobDamaged({ blob: { path, digest } }: CheckTask): boolean {
+function skeletonProblem({ skeleton: { path, digest } }: CheckTask, deep: boolean): string | undefined {
+  if (digest === undefined) return undefined
+  if (!existsSync(path)) return 'what its archive is made again from is missing'
+  return deep && isDamaged(path, digest) ? 'what its archive is made again from has other bytes' : undefined
+}
+
+/** Not there: not damaged. */
+function isDamaged(path: string, digest: string): boolean {
   const fd = orAbsent(() => openSync(path, 'r'))
   if (fd === undefined) return false
   try {

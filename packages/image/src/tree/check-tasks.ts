@@ -16,6 +16,8 @@ export interface CheckTask {
   readonly recordDigest: string | undefined
   /** The layer's compressed form, where that is kept, and its digest. Read by a deep check only. */
   readonly blob: { readonly path: string; readonly digest: string }
+  /** What its archive can be made again from; no digest: there is none, or it is not known. Read by a deep check only. */
+  readonly skeleton: { readonly path: string; readonly digest: string | undefined }
 }
 
 export interface LayerVerdict {
@@ -27,4 +29,6 @@ export interface LayerVerdict {
   readonly bytesRead: number
   /** The compressed form that is kept has other bytes. */
   readonly blobDamaged: boolean
+  /** What is wrong with its skeleton. */
+  readonly skeletonProblem?: string | undefined
 }

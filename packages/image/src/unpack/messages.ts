@@ -50,8 +50,8 @@ export interface UnpackedLayer {
   readonly warnings: readonly string[]
   /** Digest of its tree record. */
   readonly treeDigest: string
-  /** Whether its archive can be made again (skeleton/recorder.ts). Absent: no. */
-  readonly hasSkeleton?: boolean
+  /** Digest of what its archive can be made again from (skeleton/recorder.ts). Absent: it cannot. */
+  readonly skeletonDigest?: string | undefined
   /** Absent: no. */
   readonly hasBlob?: boolean
 }

@@ -62,7 +62,7 @@ export async function unpackLayer(request: UnpackRequest): Promise<UnpackedLayer
     return {
       ...extractor.finish(),
       treeDigest: recorder.finish(),
-      hasSkeleton: skeleton.finish(),
+      skeletonDigest: skeleton.finish(),
       hasBlob: request.keptFd !== undefined,
     }
   } catch (err) {
