@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { codeOf, explain } from '@coracle/base/errors'
@@ -165,6 +165,31 @@ describe('images', needsRoot(), () => {
   })
   const bodyOf = async (repository: string, reference: string) =>
     Buffer.from(await (await fetch(`${world.registry.url}/v2/${repository}/manifests/${reference}`)).arrayBuffer())
+
+  test('W-02 a whiteout of what no lower layer has is not seen', async () => {
+    world.registry.addImage('ghosts', '1', [
+      layer(dir('old'), file('old/x')),
+      layer(
+        file('new/.wh.x', ''),
+        file('new/y'),
+        file('new/.wh.z', ''),
+        dir('hidden'),
+        file('hidden/.wh.a', ''),
+        file('hidden/.wh..wh..opq', ''),
+      ),
+    ])
+    const image = await world.pull('ghosts:1')
+    const { path } = await world.images.createRootfs({ key: 'g', image: image.id }, soon())
+    assert.deepEqual(
+      ['', 'new', 'hidden'].map((name) => readdirSync(join(path, name)).sort()),
+      [['hidden', 'new', 'old'], ['y'], []],
+    )
+    rmSync(join(path, 'new'), { recursive: true })
+    mkdirSync(join(path, 'new'))
+    assert.deepEqual(readdirSync(join(path, 'new')), [])
+    await world.images.removeRootfs('g')
+    await world.images.remove(image.id)
+  })
 
   test('pinned by pattern', () => {
     const pinned = (...patterns: string[]) => {

@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto'
 import { CodedError, codeOf, explain } from '@coracle/base/errors'
 import { quote } from '@coracle/base/ids'
+import { isObject } from '@coracle/base/parse-json'
 import { algorithmOf, type Digest, digestOf } from '@coracle/oci-spec/digest'
 import type { Descriptor, Index, Manifest, Platform } from '@coracle/oci-spec/image'
 import { maxManifestBytes, parseManifest } from '@coracle/oci-spec/manifest'
@@ -86,17 +87,26 @@ function fetchManifest(client: RegistryClient, wanted: Wanted, { signal, stallMs
   })
 }
 
-/** What a tag stands for is the host's word alone: where that is no manifest, another host may know better. */
+/** What a tag stands for is the host's word alone: where that is no manifest at all, another host may know better. */
 const believed =
   (host: string): typeof parseManifest =>
   (bytes, type) => {
     try {
       return parseManifest(bytes, type)
     } catch (err) {
-      if (codeOf(err) !== 'invalid_argument') throw err
+      if (codeOf(err) !== 'invalid_argument' || isOfVersion2(bytes)) throw err
       throw new RegistryError('protocol', `${host} answers with something else than a manifest: ${explain(err)}`)
     }
   }
+
+function isOfVersion2(bytes: Uint8Array): boolean {
+  try {
+    const document: unknown = JSON.parse(Buffer.from(bytes).toString('utf8'))
+    return isObject(document) && document['schemaVersion'] === 2
+  } catch {
+    return false
+  }
+}
 
 function checkedDigest(wanted: Wanted, { response, endpoint: { host } }: Answer, bytes: Buffer): Digest {
   const corrupt = (why: string) => new RegistryError('corrupt', `${host} ${why}`)

@@ -21,14 +21,14 @@ import { isErrno } from '@coracle/base/errno'
 import { CodedError } from '@coracle/base/errors'
 import type { UnpackSyscalls } from '@coracle/host/unpack-syscalls'
 import { DiskError } from '../disk-error.ts'
-import type { TarEntry } from '../tar/entry.ts'
+import { parentOf, type TarEntry } from '../tar/entry.ts'
 import { archiveError, show } from '../tar/errors.ts'
 import type { TarSink } from '../tar/reader.ts'
 import { type Beside, FileFailure } from './beside.ts'
 import { besideFailed, entryFailed } from './entry-failed.ts'
 import { LinkBelowError } from './link-below-error.ts'
 import { makeParents } from './parents.ts'
-import { isWhiteoutNode, markOpaque, whiteoutOf } from './whiteout.ts'
+import { isWhiteoutNode, markHiding, markOpaque, whiteoutOf } from './whiteout.ts'
 import { applyXattrs } from './xattrs.ts'
 
 export interface ExtractLimits {
@@ -75,6 +75,8 @@ export class Extractor implements TarSink {
   readonly #warnings: string[] = []
   #file: { fd: number; entry: TarEntry; sinceWriteback: number } | undefined
   #entries = 0
+  /** The directory marked last. */
+  #hiding: Buffer = root
   #usedBytes = 0
   #writtenBytes = 0
   #freeCheckAt = 0
@@ -231,6 +233,10 @@ export class Extractor implements TarSink {
     else if (stat === undefined) {
       this.#retryWithParents(path, () => this.sys.makeNode(path, { kind: 'character', mode: 0, major: 0, minor: 0 }))
       this.#count(0)
+      const parent = parentOf(path)
+      // The root of an overlay has a layer above: it is looked through anyhow.
+      if (parent.length > 0 && !parent.equals(this.#hiding)) markHiding(this.sys, parent)
+      this.#hiding = parent
     }
   }
 

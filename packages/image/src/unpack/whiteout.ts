@@ -36,6 +36,14 @@ const hasWhiteoutComponent = (path: Buffer): boolean =>
 /** Whether a file is overlayfs's own whiteout. */
 export const isWhiteoutNode = (stat: Stats): boolean => stat.isCharacterDevice() && stat.rdev === 0
 
+/**
+ * Says that there are whiteouts in the directory. Where no lower layer has it overlayfs would list them, as names that nobody can look
+ * up; it looks for them in directories that may be copies of lower ones, of which the origin (unknown: empty) is this mark.
+ */
+export const markHiding = (sys: UnpackSyscalls, directory: Buffer): void =>
+  // `/.`: the path may be a link to it.
+  sys.setXattr(Buffer.concat([directory, Buffer.from('/.')]), 'trusted.overlay.origin', Buffer.alloc(0))
+
 /** Hides what lower layers have in the directory. */
 export const markOpaque = (sys: UnpackSyscalls, directory: Buffer): void =>
   sys.setXattr(directory, 'trusted.overlay.opaque', Buffer.from('y'))
