@@ -1,7 +1,7 @@
 // Trouble of the disk that the store lies on, told apart and by its name: what kubelet shows must say which disk needs whom.
 import { statfsSync, utimesSync } from 'node:fs'
 import { errnoOf, isErrno } from '@coracle/base/errno'
-import { CodedError, type ErrorCode } from '@coracle/base/errors'
+import { CodedError, codeOf, type ErrorCode } from '@coracle/base/errors'
 
 export type DiskTrouble = 'no space' | 'no inode' | 'quota' | 'read-only' | 'input/output error'
 
@@ -37,6 +37,8 @@ export class DiskError extends CodedError {
 export function diskTroubleOf(err: unknown, directory: string): DiskTrouble | undefined {
   for (let at = err; at instanceof Error; at = at.cause) {
     if (at instanceof DiskError) return at.trouble
+    // Attributes of an archive that do not fit beside a file are no full disk, though the kernel calls it so.
+    if (codeOf(at) === 'invalid_argument') return undefined
     const code = errnoOf(at)
     if (code === 'ENOSPC') return hasInodes(directory) ? 'no space' : 'no inode'
     if (code === 'EDQUOT') return 'quota'
