@@ -19,7 +19,7 @@ export const rules: Readonly<Record<string, Rules>> = {
   'oci-spec': { values: ['base'] },
   'cri-api': { values: ['base'] },
   host: { values: ['base', 'oci-spec'] },
-  image: { values: ['base', 'oci-spec', 'host/unpack-syscalls', 'host/isal'], types: ['host'] },
+  image: { values: ['base', 'oci-spec', 'host/unpack-syscalls', 'host/isal', 'host/isal-deflate'], types: ['host'] },
   cni: { values: ['base'], types: ['host'] },
   'container-spec': { values: ['base', 'oci-spec'], types: ['cri-api'] },
   'oci-runtime': { values: ['base', 'oci-spec'], types: ['host'] },

@@ -1,7 +1,7 @@
 // The medians as bars, in an SVG that needs nothing beside it: three columns of figures, a block of bars for each image.
 import { type Measure, measures, medianOf, type Row, samplesOf } from './report.ts'
 
-const layout = { label: 190, column: 210, bar: 13, gap: 16, top: 62, figure: 64, margin: 14 } as const
+const layout = { label: 232, column: 210, bar: 13, gap: 16, top: 62, figure: 64, margin: 14 } as const
 
 // Its own background, so that the words are read on any page; which of the two, the reader's system says.
 const style = `

@@ -3,6 +3,7 @@ import { Readable, type Transform } from 'node:stream'
 import zlib from 'node:zlib'
 import { failed } from '@coracle/base/errors'
 import { outputBytes, sniff, windowLog } from '../unpack/decompress.ts'
+import { gzip } from './gzip.ts'
 
 /** The bytes without gzip or zstd around them. Throws `invalid_argument` for broken data and other compressions. */
 export async function* decompressed(content: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
@@ -20,8 +21,7 @@ export type Compressor = 'gzip' | 'zstd' | 'none'
 
 export function compressed(content: AsyncIterable<Buffer>, compressor: Compressor): AsyncIterable<Buffer> {
   if (compressor === 'none') return content
-  const stream = compressor === 'gzip' ? zlib.createGzip({ level: 6 }) : zlib.createZstdCompress()
-  return through(content, stream)
+  return compressor === 'gzip' ? gzip(content) : through(content, zlib.createZstdCompress())
 }
 
 async function* through(content: AsyncIterable<Buffer>, stream: Transform): AsyncGenerator<Buffer> {

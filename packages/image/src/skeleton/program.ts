@@ -1,4 +1,4 @@
-// Writes the archive of an unpacked layer to standard output, in a process of its own that has shut itself into the layer's directory.
+// Writes the archive of an unpacked layer to descriptor 3, in a process of its own that has shut itself into the layer's directory.
 // What to do comes as JSON on standard input.
 // Exit code 0: the archive is complete and has that digest. Else the reason is on standard error.
 import { createHash } from 'node:crypto'
@@ -6,14 +6,14 @@ import { createReadStream, openSync, readFileSync, writeSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { setPriority } from 'node:os'
 import zlib from 'node:zlib'
-import { isErrno } from '@coracle/base/errno'
 import { CodedError, explain } from '@coracle/base/errors'
 import { loadUnpackSyscalls } from '@coracle/host/unpack-syscalls'
 import { algorithmOf } from '@coracle/oci-spec/digest'
 import { playSkeleton } from './player.ts'
 import type { SkeletonTask } from './task.ts'
 
-const outputFd = 1
+// Not standard output: Node makes that non-blocking, and whoever has to wait for room then can only guess how long.
+const outputFd = 3
 const bufferBytes = 256 * 1024
 // Containers come first.
 const priority = 10
@@ -58,15 +58,7 @@ class Output {
 }
 
 function writeAll(bytes: Buffer): void {
-  for (let at = 0; at < bytes.length; ) {
-    try {
-      at += writeSync(outputFd, bytes, at, bytes.length - at)
-    } catch (err) {
-      // A pipe that somebody made non-blocking.
-      if (!isErrno(err, 'EAGAIN')) throw err
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5)
-    }
-  }
+  for (let at = 0; at < bytes.length; ) at += writeSync(outputFd, bytes, at, bytes.length - at)
 }
 
 try {

@@ -16,10 +16,10 @@ export async function* replayArchive(
   const { cacheDirectory, ...asked } = task
   await using child = await processes.start({
     argv: [process.execPath, '--disable-warning=ExperimentalWarning', program],
-    stdio: ['pipe', 'pipe', 'pipe'],
+    stdio: ['pipe', 'ignore', 'pipe', 'pipe'],
     env: { NODE_COMPILE_CACHE: cacheDirectory },
   })
-  const [stdin, stdout, stderr] = child.stdio
+  const [stdin, , stderr, output] = child.stdio
   let told = ''
   stderr?.on('data', (chunk: Buffer) => {
     told = (told + chunk.toString('utf8')).slice(-maxStderrBytes)
@@ -29,8 +29,8 @@ export async function* replayArchive(
   const onAbort = () => child.kill('SIGKILL')
   signal.addEventListener('abort', onAbort, { once: true })
   try {
-    // The program's standard output is readable: it was asked for as a pipe.
-    if (stdout && Symbol.asyncIterator in stdout) for await (const chunk of stdout) yield chunk as Buffer
+    // What it was asked for as a pipe is readable.
+    if (output && Symbol.asyncIterator in output) for await (const chunk of output) yield chunk as Buffer
     const { exitCode } = await child.exited
     signal.throwIfAborted()
     if (exitCode !== 0)
