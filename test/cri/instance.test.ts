@@ -1,5 +1,6 @@
 // The daemon as a process: one instance for one socket, several side by side, signals, configuration.
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
@@ -13,6 +14,7 @@ import type { World } from '@coracle/testkit/world'
 import { needs, product } from './differences.ts'
 import { Cri } from './suite.ts'
 
+const coracle = fileURLToPath(new URL('../../bin/coracle', import.meta.url))
 const coracled = fileURLToPath(new URL('../../bin/coracled', import.meta.url))
 const options = product === 'coracle' ? needsRoot() : needs('ownProcess')
 
@@ -73,6 +75,32 @@ describe('the daemon as a process', options, () => {
     await eventually('it goes on', () => container.log().length > before + 3)
     await cri.node.restart()
     assert.equal((await container.status()).state, ContainerState.CONTAINER_RUNNING)
+  })
+
+  it('SIGTERM ends it also when a client is suspended and lets go of nothing', async () => {
+    await using cri = await new Cri().open()
+    const client = spawn(coracle, ['-r', `unix://${cri.node.world.socket}`, 'events'], { stdio: ['ignore', 'pipe', 'inherit'] })
+    try {
+      let heard = ''
+      client.stdout.setEncoding('utf8').on('data', (text: string) => {
+        heard += text
+      })
+      await eventually('the client listens', async () => {
+        await using _pod = await cri.pod()
+        return heard !== ''
+      })
+      client.kill('SIGSTOP')
+      // Not by stop(), which kills what does not end.
+      let ended = false
+      void cri.node.ended().then(() => {
+        ended = true
+      })
+      process.kill(cri.node.pid(), 'SIGTERM')
+      await eventually('the daemon has ended', () => ended, { timeoutMs: 60_000 })
+    } finally {
+      client.kill('SIGKILL')
+    }
+    await cri.node.restart()
   })
 
   it('SIGHUP takes over what can be reloaded, and says what cannot', async () => {

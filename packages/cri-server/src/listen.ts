@@ -4,6 +4,7 @@ import { dirname } from 'node:path'
 import { isErrno } from '@coracle/base/errno'
 import { CodedError } from '@coracle/base/errors'
 import { logger } from '@coracle/base/log'
+import { delay } from '@coracle/base/signals'
 import { ImageService, RuntimeService } from '@coracle/cri-api'
 import { Imports } from '@coracle/cri-api/imports'
 import { Isolation } from '@coracle/cri-api/isolation'
@@ -151,9 +152,19 @@ function answers(path: string): Promise<boolean> {
   return promise
 }
 
+/** What is left after the force: sessions whose client reads nothing, as one that is suspended, are not waited for. */
+const lettingGoMs = 1000
+
 async function stop(server: Server, graceMs: number): Promise<void> {
   const done = new Promise<void>((resolve) => server.tryShutdown(() => resolve()))
-  const timer = setTimeout(() => server.forceShutdown(), graceMs)
-  await done
-  clearTimeout(timer)
+  const timer = new AbortController()
+  const late = (async () => {
+    await delay(graceMs, timer.signal)
+    server.forceShutdown()
+    await delay(lettingGoMs, timer.signal)
+    log.warn('a client does not let go of its connection')
+  })()
+  await Promise.race([done, late])
+  timer.abort()
+  await late.catch(() => {})
 }
