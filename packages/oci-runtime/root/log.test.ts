@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
-import { mkdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { codeOf } from '@coracle/base/errors'
+import { eventually } from '@coracle/testkit/eventually'
 import { needsRoot } from '@coracle/testkit/needs-root'
 import { Bed, never, runtimes } from './bed.ts'
 
@@ -93,6 +94,23 @@ for (const { name, program } of runtimes) {
       const numbers = text.trimEnd().split('\n')
       assert.equal(numbers.length, count)
       for (const [index, line] of numbers.entries()) assert.equal(line, `${index + 1} ${padding}`)
+    })
+
+    test('a log that cannot be made does not cost the monitor, and one removed with its directory comes back', async () => {
+      await using bed = new Bed(program)
+      const made = await bed.runReady({ args: ['sh', '-c', 'echo ready; while :; do sleep 0.05; echo more; done'] })
+      const path = join(bed.directory, 'logs', `${made.paths.id}.log`)
+      rmSync(path)
+      mkdirSync(join(path, 'in-the-way'), { recursive: true })
+      await assert.rejects(bed.runtime.reopenLog(made.paths, never), (err) => codeOf(err) === 'failed_precondition')
+      assert.equal(existsSync(`${path}.tmp`), false)
+      rmSync(dirname(path), { recursive: true })
+      await bed.runtime.reopenLog(made.paths, never)
+      await eventually('it is written to', () => made.log().includes('more'))
+      assert.equal(existsSync(`${path}.tmp`), false)
+      assert.equal(bed.runtime.inspect(made.paths).monitorAlive, true)
+      await bed.runtime.kill(made.paths, 9, true)
+      assert.equal((await made.exit).exitCode, 137)
     })
 
     test('a removed log comes back; concurrent reopenings are serial; an ended container refuses', async () => {

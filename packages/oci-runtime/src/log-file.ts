@@ -50,6 +50,19 @@ export function identifyFile(path: string): FileIdentity | undefined {
 export const sameFile = (a: FileIdentity | undefined, b: FileIdentity | undefined): boolean =>
   a !== undefined && b !== undefined && a.device === b.device && a.inode === b.inode
 
+/**
+ * Makes the file that a reopening monitor opens and renames, with the directory that it is in: a monitor that cannot do so ends, and
+ * with it the log of a container that runs on. Throws what would have hit it: `failed_precondition` for a directory in the way, or the
+ * kernel's reason.
+ */
+export function prepareReopen(path: string): void {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o755 })
+  const stat = lstatSync(path, { throwIfNoEntry: false })
+  if (stat?.isDirectory() === true) throw precondition(`log path ${quote(path)} must be a regular file`)
+  clearReopenFile(path)
+  closeSync(openSync(`${path}.tmp`, O_WRONLY | O_CREAT | constants.O_EXCL | O_NOFOLLOW, 0o640))
+}
+
 /** A reopening monitor writes `PATH.tmp` first, following links: whatever is there goes. */
 export function clearReopenFile(path: string): void {
   rmSync(`${path}.tmp`, { force: true, recursive: true })

@@ -4,7 +4,7 @@ import { isErrno } from '@coracle/base/errno'
 import { precondition } from '@coracle/base/errors'
 import { delay, timeoutError } from '@coracle/base/signals'
 import { filesOf } from '../files.ts'
-import { clearReopenFile, identifyFile, sameFile } from '../log-file.ts'
+import { clearReopenFile, identifyFile, prepareReopen, sameFile } from '../log-file.ts'
 import type { ContainerPaths } from '../oci-runtime.ts'
 
 export interface TerminalSize {
@@ -90,17 +90,24 @@ export async function reopenLog(
   options: { timeoutMs: number; signal: AbortSignal },
 ): Promise<void> {
   const before = identifyFile(logPath)
-  clearReopenFile(logPath)
   const { control } = filesOf(paths)
   const startedAt = performance.now()
-  send(control, controlMessage(2, 0, 0))
-  for (;;) {
-    // It may end before it reads the message.
-    closeSync(open(control))
-    const now = identifyFile(logPath)
-    if (now !== undefined && !sameFile(now, before)) break
-    if (performance.now() - startedAt > options.timeoutMs) throw timeoutError('reopening the log', options.timeoutMs)
-    await delay(reopenPollMs, options.signal)
+  // Before anything is made: an ended container gets no new log.
+  closeSync(open(control))
+  prepareReopen(logPath)
+  try {
+    send(control, controlMessage(2, 0, 0))
+    for (;;) {
+      // It may end before it reads the message.
+      closeSync(open(control))
+      const now = identifyFile(logPath)
+      if (now !== undefined && !sameFile(now, before)) break
+      if (performance.now() - startedAt > options.timeoutMs) throw timeoutError('reopening the log', options.timeoutMs)
+      await delay(reopenPollMs, options.signal)
+    }
+  } catch (err) {
+    clearReopenFile(logPath)
+    throw err
   }
   permit(logPath)
 }
