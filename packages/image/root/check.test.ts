@@ -16,7 +16,9 @@ import { DatabaseSync } from 'node:sqlite'
 import { after, before, describe, test } from 'node:test'
 import { gzipSync } from 'node:zlib'
 import { codeOf } from '@coracle/base/errors'
+import { armFailpoints } from '@coracle/base/failpoint'
 import { type DiffId, parseDigest } from '@coracle/oci-spec/digest'
+import { eventually } from '@coracle/testkit/eventually'
 import { type LayerSource, sha256 } from '@coracle/testkit/fault-registry'
 import { needsRoot } from '@coracle/testkit/needs-root'
 import { rawTar } from '@coracle/testkit/tar-builder'
@@ -248,6 +250,22 @@ describe('check of the store', needsRoot(), () => {
     assert.match(findings[0]?.problems.join() ?? '', /is missing/)
     assert.deepEqual(layers.map(downloads), [before[0], (before[1] ?? 0) + 1])
     assert.deepEqual(await archive(), layers[1]?.tar)
+    assert.deepEqual((await check({ deep: true })).findings, [])
+  })
+
+  test('a repair while an image is pulled takes nothing of it away', async () => {
+    const layer = layerOf('under way')
+    const { config } = world.registry.addImage('meanwhile', '1', [layer])
+    const before = readdirSync(at('layers')).length
+    armFailpoints('image.pull.renamed=delay:3000')
+    const pull = world.pull('meanwhile:1')
+    await eventually('the layer is at its place', async () => readdirSync(at('layers')).length > before)
+    assert.deepEqual((await check({ repair: true })).findings, [])
+    assert.equal(world.images.find(parseDigest('id', config)), undefined)
+    const { id } = await pull
+    const { path } = await world.images.createRootfs({ key: 'c', image: id }, soon())
+    assert.equal(readFileSync(join(path, 'd/under way'), 'utf8'), 'content of under way')
+    await world.images.removeRootfs('c')
     assert.deepEqual((await check({ deep: true })).findings, [])
   })
 

@@ -42,7 +42,9 @@ export function orphans(store: Store, rootfs: Pick<RootfsStore, 'inUse'>): reado
   const { layout, index } = store
   const own = [...index.layers()].filter(({ origin }) => origin === undefined)
   const { numbers } = rootfs.inUse()
-  const known = new Set([...own.map(({ number }) => number), ...numbers].map((number) => number.toString(36)))
+  const known = new Set(
+    [...own.map(({ number }) => number), ...numbers, ...store.publishing].map((number) => number.toString(36)),
+  )
   const below = (directory: string, isKnown: (name: string) => boolean): string[] =>
     readdirSync(directory)
       .filter((name) => !isKnown(name))

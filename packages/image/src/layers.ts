@@ -222,6 +222,8 @@ export interface FinishedLayer {
 export async function publishLayer(store: Store, path: string, finished: FinishedLayer): Promise<void> {
   const number = store.index.nextNumber()
   const { layout } = store
+  // A check that runs at the same time must not take for an orphan what is about to be recorded.
+  store.publishing.add(number)
   const { skeletonDigest, hasBlob } = finished.layer
   try {
     if (skeletonDigest !== undefined) renameSync(skeletonName(path), layout.skeleton(number))
@@ -239,6 +241,8 @@ export async function publishLayer(store: Store, path: string, finished: Finishe
     // Without a record nobody would look for them before the next start.
     for (const left of partsOf(layout, number)) await store.trash.take(left)
     throw err
+  } finally {
+    store.publishing.delete(number)
   }
 }
 

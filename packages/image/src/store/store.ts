@@ -24,6 +24,8 @@ export interface Store {
   readonly leases: Map<LayerKey, number>
   /** Names in the staging directory that work in flight uses. */
   readonly staging: Set<string>
+  /** Numbers of layers that are at their places and not recorded yet. */
+  readonly publishing: Set<number>
   /** Numbers of layers that were unpacked anew: their directories go when no container stands on them any more. */
   readonly retired: Set<number>
   /** Where a layer's content lies, in whichever store. */
@@ -50,6 +52,7 @@ export function openStore(settings: Settings, deps: ImagesDeps): Store {
     sync: createSyncBatch(() => deps.mounts.syncFileSystem(layout.root)),
     leases: new Map(),
     staging: new Set(),
+    publishing: new Set(),
     retired: new Set(),
     layerPath: (layer) => (layer.origin === undefined ? layout.layer(layer.number) : layerBelow(layer.origin, layer.number)),
     layerDirectories: [layout.layers, ...others.map(({ root }) => join(root, 'layers'))],
