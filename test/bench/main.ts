@@ -12,6 +12,7 @@ import { type Options, parseOptions, type ScenarioName, usage } from './options.
 import { busyShare } from './processes.ts'
 import { attachEndpoint, startProduct } from './products.ts'
 import { Recorder } from './recorder.ts'
+import { measureChurn } from './scenarios/churn.ts'
 import { measureDensity, measureIdle } from './scenarios/density.ts'
 import { measureExec } from './scenarios/exec.ts'
 import { measureIsolation } from './scenarios/isolation.ts'
@@ -30,6 +31,7 @@ const scenarios: Readonly<Record<ScenarioName, (bench: Bench) => Promise<void>>>
   'exec-sessions-50': measureExecSessions,
   parallel: measureParallel,
   density: measureDensity,
+  churn: measureChurn,
   kubelet: measureKubelet,
   isolation: measureIsolation,
   pull: measurePull,

@@ -10,6 +10,7 @@ export const scenarioNames = [
   'exec-sessions-50',
   'parallel',
   'density',
+  'churn',
   'kubelet',
   'isolation',
   'pull',

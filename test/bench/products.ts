@@ -43,7 +43,10 @@ export async function startProduct(
     mode: 0o644,
   })
   // Only where they are asked for: the daemon of the other measures is as it comes.
-  const metricsPort = product === 'coracle' && options.scenarios.includes('kubelet') ? await freePort() : undefined
+  const metricsPort =
+    product === 'coracle' && options.scenarios.some((name) => name === 'kubelet' || name === 'churn')
+      ? await freePort()
+      : undefined
   const argv = product === 'containerd' ? await containerd(world, images) : await coracle(world, metricsPort)
   const daemon = await startProgram({ argv, logPath: world.daemonLog })
   undo.defer(() => daemon.stop())
