@@ -8,7 +8,7 @@ import { SingleFlight } from '@coracle/base/single-flight'
 import { StageHistory } from '@coracle/base/stage-history'
 import { type Cni, createCni } from '@coracle/cni'
 import { containerConfigCodec, createProgress, listen, podConfigCodec, type RouteDeps } from '@coracle/cri-server'
-import { createHost, devicesAt, type Host, hostDevices, readHostFacts } from '@coracle/host'
+import { createHost, devicesAt, favourThisThread, type Host, hostDevices, readHostFacts } from '@coracle/host'
 import { createImages, loadPolicies, type RegistriesConfig, type ReloadableImages } from '@coracle/image'
 import {
   type Containers,
@@ -59,6 +59,7 @@ export async function startDaemon(options: StartOptions): Promise<Daemon> {
   const history = made.use(new StageHistory())
   makeDirectories(config)
   const host = createHost()
+  if (!favourThisThread()) log.warn('under load calls are answered later: the nice value cannot be lowered without CAP_SYS_NICE')
   for (const directory of [config.root, config.state, ...placesElsewhere(config)])
     made.use(lockDirectory(directory, host.processes))
   const db = made.use(openDatabase(join(config.root, 'records.db')))

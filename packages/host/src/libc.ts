@@ -209,6 +209,11 @@ export const libc = {
     status: Int32Array,
     options: number,
   ) => number,
+  schedSetScheduler: lazily('int sched_setscheduler(int pid, int policy, const void *priority)') as (
+    pid: number,
+    policy: number,
+    priority: Int32Array,
+  ) => number,
   waitid: lazily('int waitid(int kind, unsigned int id, void *info, int options)') as (
     kind: number,
     id: number,

@@ -8,5 +8,6 @@ export { type AppArmor, appArmorParser, hasAppArmor, openAppArmor } from './lsm/
 export { type RelabelCounts, runRelabel } from './lsm/relabel.ts'
 export { hasSelinux, readSelinuxPolicy, selinuxAttribute, setSelinuxLabel } from './lsm/selinux.ts'
 export { type Finding, type PreflightOptions, preflight } from './preflight.ts'
+export { favourThisThread } from './priority.ts'
 export { sendDatagram } from './socket/notify.ts'
 export type * from './stats/door.ts'
