@@ -1,6 +1,6 @@
 // What happens while the daemon is down is told rightly afterwards; and after a reboot nothing is believed to run.
 import assert from 'node:assert/strict'
-import { readdirSync, rmSync } from 'node:fs'
+import { mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -10,7 +10,9 @@ import { setFaults } from '@coracle/testkit/faulty-plugin'
 import { needsRoot } from '@coracle/testkit/needs-root'
 import { run } from '@coracle/testkit/program'
 import { sweep } from '@coracle/testkit/sweep'
+import { failsWith } from '../cri/expect.ts'
 import { Cri } from '../cri/suite.ts'
+import { ids, inside, mapped } from '../isolation/userns-scene.ts'
 import { crashTests } from './scene.ts'
 
 crashTests('while the daemon is down', (crashTest) => {
@@ -100,6 +102,12 @@ describe('after a simulated reboot', needsRoot(), () => {
     await using cri = await new Cri().open({ faultyPlugin: true })
     const pod = await cri.pod()
     const shared = await cri.pod({ linux: { securityContext: { namespaceOptions: { pid: NamespaceMode.POD } } } })
+    const volume = join(cri.node.world.pods, 'volume')
+    mkdirSync(volume)
+    const inUserns = await cri.pod(mapped())
+    const withIds = { ...inside(), mounts: [{ containerPath: '/data', hostPath: volume, uidMappings: ids, gidMappings: ids }] }
+    const mappedRunning = await inUserns.run(withIds)
+    await mappedRunning.sh('echo kept >/data/kept; chown 7 /data/kept')
     const running = await pod.run()
     const created = await pod.create()
     const ended = await pod.run({ command: ['sh', '-c', 'exit 3'] })
@@ -107,20 +115,28 @@ describe('after a simulated reboot', needsRoot(), () => {
     await cri.node.kill9()
     await reboot(cri)
     await cri.node.restart()
-    for (const { id } of [pod, shared]) {
+    for (const { id } of [pod, shared, inUserns]) {
       const { status } = await cri.runtime.podSandboxStatus({ podSandboxId: id })
       assert.equal(status?.state, PodSandboxState.SANDBOX_NOTREADY)
     }
-    for (const container of [running, created, ended]) {
+    for (const container of [running, created, ended, mappedRunning]) {
       assert.equal((await container.status()).state, ContainerState.CONTAINER_EXITED)
     }
     assert.equal((await ended.status()).exitCode, 3)
     assert.notEqual((await running.status()).exitCode, 0)
     const leases = async () => (await cri.node.leaks()).filter((line) => line.startsWith('IPAM lease'))
     await eventually('the addresses are given back', async () => (await leases()).length === 0)
-    for (const old of [pod, shared]) await old[Symbol.asyncDispose]()
+    // Its user namespace went with the machine: nothing more is made in the pod, and it is not made in the node's.
+    await failsWith('failed_precondition', inUserns.create(withIds), /not ready/)
+    for (const old of [pod, shared, inUserns]) await old[Symbol.asyncDispose]()
     await using again = await cri.pod(pod.config)
     await again.run()
+    await using mappedAgain = await cri.pod(inUserns.config)
+    const same = await mappedAgain.run(withIds)
+    assert.equal(
+      await same.sh('cat /data/kept; stat -c %u /data/kept; tr -s " " </proc/self/uid_map'),
+      'kept\n7\n 0 1000000 65536',
+    )
   })
 })
 

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { existsSync, readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { capabilityNames } from '@coracle/host'
+import { paxHeader, rawTar } from '@coracle/testkit/tar-builder'
 import { failsWith } from '../cri/expect.ts'
 import { needs } from './differences.ts'
 import {
@@ -49,6 +50,18 @@ const rows: readonly Row[] = [
     ...{ bounding: 'NET_BIND_SERVICE', effective: 'NET_BIND_SERVICE', ambient: 'NET_BIND_SERVICE' },
   },
 ]
+
+/** busybox as `cat` with capabilities of files, NET_BIND_SERVICE (capabilities(7), VFS_CAP_REVISION_2; effective, as for programs that know nothing of them). */
+function capableFiles(): Buffer {
+  const file = (directory: string, offset: number) => {
+    const value = Buffer.alloc(20)
+    value.writeUInt32LE(0x02000001, 0)
+    value.writeUInt32LE(1 << 10, offset)
+    const attributes = paxHeader({ 'SCHILY.xattr.security.capability': value })
+    return [attributes, { name: `${directory}/cat`, body: readFileSync('/bin/busybox'), mode: 0o755 }] as const
+  }
+  return rawTar(...file('permitted', 4), ...file('inheritable', 8))
+}
 
 function both(names: string): { readonly bounding: string; readonly effective: string } {
   return { bounding: names, effective: names }
@@ -116,6 +129,23 @@ isolationSuite('capabilities', (bed) => {
       }
     },
   )
+
+  const ofFiles = bed.image('capable', { layers: [capableFiles()] })
+  test('CVE-2022-24769: capabilities of files: those to inherit raise nobody, permitted ones to the bounding set at most', async () => {
+    await using pod = await bed.pod()
+    for (const noNewPrivs of [false, true]) {
+      const container = await pod.run({ ...withSecurity({ ...user, noNewPrivs }), image: { image: ofFiles() } })
+      const raised = async (name: string) => {
+        // Below a shell: the runtime's own process, which becomes the first program, may still have what it gives away.
+        const stdout = await container.sh(`/${name}/cat /proc/self/status; true`)
+        assert.match(stdout, /^Uid:\s+1234/m)
+        return /^CapPrm:\s*([0-9a-f]+)$/m.exec(stdout)?.[1]
+      }
+      assert.equal(await raised('inheritable'), maskOf(''))
+      // gVisor 20221219 does not know capabilities of files.
+      assert.equal(await raised('permitted'), maskOf(noNewPrivs || bed.sandboxed ? '' : 'NET_BIND_SERVICE'))
+    }
+  })
 
   test('a privileged container in a pod that is not is refused', async () => {
     await using pod = await bed.pod()

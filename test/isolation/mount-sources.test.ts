@@ -168,6 +168,10 @@ test -d $d; mount --bind ${secret} $d; echo $d >${note}`
     assert.equal((await container.exec(['test', '-S', '/sock'])).exitCode, kind === 'runsc' ? 1 : 0)
     await container.sh('echo ended >/dev/termination-log')
     assert.equal(readFileSync(join(path, 'log'), 'utf8'), 'ended\n')
+    const bundle = readFileSync(join(cri.node.world.state, 'containers', container.id, 'config.json'), 'utf8')
+    const told = (JSON.parse(bundle) as { mounts: { destination: string; source: string }[] }).mounts
+    assert.equal(told.find(({ destination }) => destination === '/host/again')?.source, asked)
+    assert.ok(!bundle.includes('/clones/'))
   })
 
   if (kind === 'runsc') return

@@ -4,7 +4,8 @@ import { gzipSync, zstdCompressSync } from 'node:zlib'
 import { type TarEntry, tar } from './tar.ts'
 
 export interface ImageSource {
-  readonly layers: readonly (readonly TarEntry[])[]
+  /** A Buffer is an archive as it is. */
+  readonly layers: readonly (readonly TarEntry[] | Buffer)[]
   /** The `config` object of the image config: Cmd, Entrypoint, Env, User, … */
   readonly config?: Readonly<Record<string, unknown>>
   readonly compression?: 'gzip' | 'zstd' | 'none'
@@ -52,7 +53,7 @@ export const sha256 = (bytes: Uint8Array): string => `sha256:${createHash('sha25
 export function buildImage(source: ImageSource): BuiltImage {
   const types = mediaTypes[source.format ?? 'oci']
   const compression = source.compression ?? 'gzip'
-  const archives = source.layers.map((entries) => tar(entries))
+  const archives = source.layers.map((layer) => (Buffer.isBuffer(layer) ? layer : tar(layer)))
   const layers = archives.map((archive) => compressors[compression](archive))
   const ours = goArchitectures[process.arch] ?? process.arch
   const forArchitecture = (architecture: string) => {

@@ -1,6 +1,7 @@
 // Mounts whose source the container's runtime is not to look up itself, because it would be a second look at a path of somebody else, or cannot,
 // because ids are to be mapped or it works inside a user namespace. Each gets a source of ours, a clone, for as long as it takes to create
 // the container: its own mounts of it stay.
+import { writeFileSync } from 'node:fs'
 import { join, posix } from 'node:path'
 import { failed } from '@coracle/base/errors'
 import { logger } from '@coracle/base/log'
@@ -111,6 +112,11 @@ function spreadOut(services: Services, { pod }: MountsToClone, mount: SpecMount)
 export function withoutClones(words: string, paths: ContainerPaths, spec: RuntimeSpec): string {
   const clone = new RegExp(`${RegExp.escape(directoryOf(paths))}/(\\d+)(\\.\\d+)?`, 'g')
   return words.replaceAll(clone, (name, index: string) => spec.mounts[Number(index)]?.source ?? name)
+}
+
+/** Writes the sources as they were asked for where people and scripts look for them: the runtime has read its own, and mounts no more. */
+export function tellSources({ bundle }: ContainerPaths, spec: RuntimeSpec): void {
+  writeFileSync(join(bundle, 'config.json'), JSON.stringify(spec), { mode: 0o600 })
 }
 
 /** Lets the runtime's own mounts be the last, without the caller: the kernel takes its time with it, mostly in waiting. */

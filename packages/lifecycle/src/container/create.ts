@@ -22,7 +22,7 @@ import { type Container, containerKey } from '../model/container.ts'
 import { isReady, type Pod } from '../model/pod.ts'
 import { claimPod } from '../pod/run.ts'
 import type { Services } from '../services.ts'
-import { cloneMounts, letClonesGo, withoutClones } from './cloned-mounts.ts'
+import { cloneMounts, letClonesGo, tellSources, withoutClones } from './cloned-mounts.ts'
 import { watchContainer } from './exit.ts'
 import { gatherInput } from './gather.ts'
 import { HeldSources } from './held-sources.ts'
@@ -163,16 +163,12 @@ async function buildContainer(services: Services, pod: Pod, container: Container
   if (doubt !== undefined) log.warn(doubt, { containerId: container.id })
   const made = { process: spec.process, user, cgroupsPath: spec.linux.cgroupsPath, stopSignal, imageVolumes }
   try {
-    const { pid, monitorPid } = await runtimeOf(services, pod).create(
+    const runtime = runtimeOf(services, pod)
+    const cloned = await cloneMounts(services, { paths, pod: input.pod, spec, held, losesSubmounts: runtime.losesSubmounts })
+    const { pid, monitorPid } = await runtime.create(
       {
         paths,
-        spec: await cloneMounts(services, {
-          paths,
-          pod: input.pod,
-          spec,
-          held,
-          losesSubmounts: runtimeOf(services, pod).losesSubmounts,
-        }),
+        spec: cloned,
         logPath: container.logPath,
         stdin: container.config.stdin,
         stdinOnce: container.config.stdinOnce,
@@ -181,6 +177,7 @@ async function buildContainer(services: Services, pod: Pod, container: Container
       },
       services.shutdown,
     )
+    if (cloned !== spec) tellSources(paths, spec)
     await failpoint('container.runtime-created')
     return { ...container, made, state: { kind: 'created', pid, monitorPid, failure: undefined } }
   } catch (err) {
