@@ -1,12 +1,12 @@
 // Mount sources that somebody replaces between the daemon's look at them and the runtime's mount (CVE-2021-25741): the container has what
 // was looked at. A runtime of ours in front of the real one does it at the worst moment, when the request has been checked.
 import assert from 'node:assert/strict'
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
 import { MountPropagation } from '@coracle/cri-api'
+import { makeOwnDirectory } from '@coracle/testkit/belongings'
 import { run } from '@coracle/testkit/program'
 import { failsWith } from '../cri/expect.ts'
 import { type ContainerInit, type Cri, criSuite, type PodUnderTest } from '../cri/suite.ts'
@@ -18,7 +18,7 @@ type Kind = keyof typeof programs
 const kinds = ['crun', 'runc', 'runsc'] as const
 
 // Before a container is created each runs `KIND.swap`, if there is one, with the config.json of the container in the working directory.
-const scripts = mkdtempSync(join(tmpdir(), 'coracle-swap-'))
+const scripts = makeOwnDirectory('coracle-swap-')
 const nameOf = (kind: Kind): string => `swapping-${kind}`
 const config = kinds.map((kind) => {
   const path = join(scripts, kind)

@@ -1,9 +1,9 @@
 // The first start of a version ends with the same memory as those after it.
 import assert from 'node:assert/strict'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
+import { makeOwnDirectory } from '@coracle/testkit/belongings'
 import { needsRoot } from '@coracle/testkit/needs-root'
 import { startNode } from '@coracle/testkit/node'
 
@@ -12,7 +12,7 @@ describe('a start without compiled modules', needsRoot(), () => {
   const beganAgain = (pid: number): boolean => readFileSync(`/proc/${pid}/environ`, 'latin1').includes('\0CORACLE_COMPILED=1\0')
 
   it('begins again once, in the same process; the next one has nothing to compile', async () => {
-    const directory = mkdtempSync(join(tmpdir(), 'ct-compiled-'))
+    const directory = makeOwnDirectory('ct-compiled-')
     try {
       const env = { NODE_COMPILE_CACHE: directory }
       await using node = await startNode({ env })
@@ -30,7 +30,7 @@ describe('a start without compiled modules', needsRoot(), () => {
   })
 
   it('serves also where nothing can be kept', async () => {
-    const directory = mkdtempSync(join(tmpdir(), 'ct-compiled-'))
+    const directory = makeOwnDirectory('ct-compiled-')
     try {
       const file = join(directory, 'no-directory')
       writeFileSync(file, '')

@@ -2,14 +2,14 @@
 // well again the next pull works.
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
+import { closeSync, openSync, readdirSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
 import { rmdir } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { gzipSync } from 'node:zlib'
 import { codeOf, explain } from '@coracle/base/errors'
 import { type ImageId, parseDigest } from '@coracle/oci-spec/digest'
+import { makeOwnDirectory } from '@coracle/testkit/belongings'
 import { eventually } from '@coracle/testkit/eventually'
 import { type LayerSource, sha256 } from '@coracle/testkit/fault-registry'
 import { type LoopDisk, type LoopDiskOptions, makeLoopDisk } from '@coracle/testkit/loop-disk'
@@ -26,7 +26,7 @@ const layerOf = (name: string, files: number, bytes: number): LayerSource => {
 /** A store whose root is on a disk of its own. */
 async function onDisk(options: LoopDiskOptions, work: (world: ImagesWorld, disk: LoopDisk) => Promise<void>): Promise<void> {
   await using after = new AsyncDisposableStack()
-  const directory = mkdtempSync(join(tmpdir(), 'coracle-disk-'))
+  const directory = makeOwnDirectory('coracle-disk-')
   after.defer(() => rmdir(directory))
   const disk = after.use(await makeLoopDisk(join(directory, 'disk'), options))
   const world = after.use(await createImagesWorld({ root: disk.directory }, join(directory, 'world')))
