@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { PassThrough } from 'node:stream'
 import { test } from 'node:test'
-import { CodedError } from '@coracle/base/errors'
+import { CodedError, codeOf, explain } from '@coracle/base/errors'
 import type { FakeExecResult } from '@coracle/testkit/fake-runtime'
 import { containerConfig, podConfig, testServices } from '@coracle/testkit/services'
 import { createContainer } from '../container/create.ts'
@@ -36,6 +36,18 @@ test('a timeout longer than any timer is none that fires at once', async () => {
   const { node, exec } = await running({ stdout: 'out' })
   await using _node = node
   for (const timeoutMs of [2 ** 31, 2 ** 32 + 1, 1e12]) assert.equal((await exec(timeoutMs)).exitCode, 0)
+})
+
+test('a command that is not there is no reason to ask whether the container has ended', async () => {
+  const { node, exec } = await running({ stdout: 'out' })
+  await using _node = node
+  node.machine.runtime.failNext('exec', new CodedError('failed_precondition', 'executable file not found'))
+  await assert.rejects(exec(0), (err) => {
+    assert.equal(codeOf(err), 'failed_precondition')
+    assert.match(explain(err), /not found/)
+    assert.doesNotMatch(explain(err), /has ended/)
+    return true
+  })
 })
 
 test('at the timeout the process is killed first', async () => {

@@ -1,4 +1,4 @@
-import { CodedError, failed, precondition } from '@coracle/base/errors'
+import { CodedError, codeOf, failed, precondition } from '@coracle/base/errors'
 import { timeoutError } from '@coracle/base/signals'
 import { stage } from '@coracle/base/stages'
 import { execProcess } from '@coracle/container-spec'
@@ -58,7 +58,9 @@ export async function execSync(services: Services, request: ExecSyncRequest, sig
   } catch (err) {
     if (timeout?.aborted && !signal.aborted)
       throw new CodedError('deadline_exceeded', title, { cause: timeoutError('command', request.timeoutMs) })
-    if (!signal.aborted && (await endedMeanwhile(services, container))) {
+    // A command that is not there has nothing to do with the container's end; probes ask for it again and again.
+    const isOurs = codeOf(err) !== 'failed_precondition'
+    if (isOurs && !signal.aborted && (await endedMeanwhile(services, container))) {
       throw new CodedError('failed_precondition', `${title}: the container has ended`, { cause: err })
     }
     throw failed(title, err)
