@@ -12,6 +12,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { createServer } from 'node:net'
+import { basename, join } from 'node:path'
 import { test } from 'node:test'
 import { codeOf, explain } from '@coracle/base/errors'
 import { createHost, type HeldPath } from '@coracle/host'
@@ -154,6 +155,13 @@ test('enclose(): what is mounted inside goes to no peer, and with no bind of wha
   await mounts.dissolve(place)
   await mounts.dissolve(place)
   assert.equal(existsSync(place), false)
+  // Not enclosed: what is mounted there is not emptied.
+  for (const path of [`${dir.path}/full`, `${place}.2`]) mkdirSync(path)
+  writeFileSync(`${dir.path}/full/kept`, '')
+  for (const source of [`${dir.path}/full`, `${dir.path}/full/kept`])
+    await mounts.mountClone({ source, destination: join(`${place}.2`, basename(source)), recursive: true }, signal)
+  await mounts.dissolve(`${place}.2`)
+  assert.deepEqual(readdirSync(`${dir.path}/full`), ['kept'])
   assert.ok(readdirSync(bound).includes('passwd'))
   assert.ok(!mounts.list().some(({ target }) => target.includes('/place')))
   await mounts.unmountBelow(dir.path)

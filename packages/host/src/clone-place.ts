@@ -24,10 +24,14 @@ export async function dissolve(directory: string): Promise<void> {
   removePlaces(directory)
 }
 
-/** The places that things were mounted on, and those of pins, which are one level deeper. A mount that is left is EBUSY, not emptied. */
+/**
+ * The places that things were mounted on, and those of pins, which are one level deeper. A mount that is left, because the directory was not
+ * enclosed, is taken away first; nothing in one is ever removed.
+ */
 function removePlaces(directory: string): void {
   for (const entry of unlessErrno(['ENOENT'], () => readdirSync(directory, { withFileTypes: true }), [])) {
     const path = join(directory, entry.name)
+    detach(path)
     if (!entry.isDirectory()) unlinkSync(path)
     else removeDirectory(path)
   }
