@@ -77,6 +77,26 @@ describe('disks of the store that fail', needsRoot(), () => {
         assert.deepEqual(await findings(world), [])
       }))
 
+  test('T-51 an image of very many files leaves some inodes to what runs', () =>
+    onDisk({ sizeMiB: 96, inodes: 20_000 }, async (world, disk) => {
+      const { files, ffree } = statfsSync(disk.directory)
+      let least = ffree
+      const layer = layerOf('e', ffree - Math.floor(files / 200), 0)
+      world.registry.addImage('many', '1', [layer])
+      const watch = setInterval(() => {
+        least = Math.min(least, statfsSync(disk.directory).ffree)
+      }, 5)
+      await assert
+        .rejects(world.pull('many:1', { signal: AbortSignal.timeout(120_000) }), (err) => {
+          assert.match(explain(err), /has no free inode left.* inodes are free, \d+ are kept in reserve/)
+          return codeOf(err) === 'resource_exhausted'
+        })
+        .finally(() => clearInterval(watch))
+      assert.ok(least > files / 200, `${least} of ${files}`)
+      // Compiled code of the worker is kept.
+      await eventually('they are free again', async () => statfsSync(disk.directory).ffree > ffree - 2000, { timeoutMs: 60_000 })
+    }))
+
   test('R-26 no byte and no inode at the start: the index is not taken for damaged', () =>
     onDisk({ sizeMiB: 24, inodes: 200 }, async (world, disk) => {
       const { config } = world.registry.addImage('kept', '1', [layerOf('k', 5, 100)])

@@ -26,6 +26,7 @@ import { archiveError, show } from '../tar/errors.ts'
 import type { TarSink } from '../tar/reader.ts'
 import { type Beside, FileFailure } from './beside.ts'
 import { besideFailed, entryFailed } from './entry-failed.ts'
+import { InodeReserve, type Inodes } from './inode-reserve.ts'
 import { LinkBelowError } from './link-below-error.ts'
 import { makeParents } from './parents.ts'
 import { isWhiteoutNode, markHiding, markOpaque, whiteoutOf } from './whiteout.ts'
@@ -42,6 +43,7 @@ export interface ExtractLimits {
 /** The file system that is written to. */
 export interface Disk {
   freeBytes(): number
+  readonly inodes: Inodes
   /** Many small files were written since the last call, none of them on its way to the disk yet. */
   onManyFiles(): void
   /** A second thread for small files. */
@@ -70,6 +72,7 @@ export class Extractor implements TarSink {
   readonly sys: UnpackSyscalls
   readonly #limits: ExtractLimits
   readonly #disk: Disk
+  readonly #inodes: InodeReserve
   readonly implied = new Set<string>()
   readonly #directories: { path: Buffer; mtime: TarEntry['mtime'] }[] = []
   readonly #warnings: string[] = []
@@ -80,7 +83,7 @@ export class Extractor implements TarSink {
   #usedBytes = 0
   #writtenBytes = 0
   #freeCheckAt = 0
-  #inodes = 1
+  #inodesUsed = 1
   #smallFiles = 0
   /** The content that comes belongs to a file of the second thread. */
   #isBeside = false
@@ -89,11 +92,13 @@ export class Extractor implements TarSink {
     this.sys = sys
     this.#limits = limits
     this.#disk = disk
+    this.#inodes = new InodeReserve(disk.inodes)
   }
 
   begin(entry: TarEntry): void {
     if (++this.#entries > this.#limits.maxEntries)
       throw new CodedError('resource_exhausted', `layer has more than ${this.#limits.maxEntries} entries`)
+    this.#inodes.check(this.#entries)
     try {
       this.#begin(entry)
     } catch (err) {
@@ -140,7 +145,7 @@ export class Extractor implements TarSink {
     }
     return {
       usedBytes: this.#usedBytes + 4096,
-      inodes: this.#inodes,
+      inodes: this.#inodesUsed,
       impliedDirectories: [...this.implied],
       warnings: this.#warnings,
     }
@@ -244,7 +249,7 @@ export class Extractor implements TarSink {
     if (this.#disk.beside?.takes(entry)) {
       this.#isBeside = true
       this.#usedBytes += Math.ceil(entry.sizeBytes / 4096) * 4096
-      this.#inodes++
+      this.#inodesUsed++
       return
     }
     let fd = -1
@@ -313,7 +318,7 @@ export class Extractor implements TarSink {
     if (target.isDirectory() || isWhiteoutNode(target))
       throw archiveError(`its hard link's target ${show(entry.link)} cannot be linked to`)
     this.#create(entry.path, () => linkSync(entry.link, entry.path))
-    this.#inodes--
+    this.#inodesUsed--
   }
 
   #makeNode(entry: TarEntry, kind: 'character' | 'block' | 'fifo'): void {
@@ -340,7 +345,7 @@ export class Extractor implements TarSink {
         make()
       }
     })
-    this.#inodes++
+    this.#inodesUsed++
   }
 
   #retryWithParents(path: Buffer, make: () => void): void {
@@ -355,7 +360,7 @@ export class Extractor implements TarSink {
   }
 
   #count(bytes: number): void {
-    this.#inodes++
+    this.#inodesUsed++
     this.#usedBytes += bytes
   }
 

@@ -70,7 +70,7 @@ async function unpack(id: number, job: LayerJob, signal: AbortSignal): Promise<v
   const client = createRegistryClient(job.source)
   // Enough of it that it may be many files; which layer needs it most is not known.
   const beside = job.blob.size >= worthAThreadBytes && job.below === undefined ? fileThread?.take(fd) : undefined
-  const extractor = new Extractor(sys, job.limits, { freeBytes, onManyFiles: () => send({ type: 'files', id }), beside })
+  const extractor = new Extractor(sys, job.limits, { freeBytes, inodes, onManyFiles: () => send({ type: 'files', id }), beside })
   const recorder = new TreeRecorder(extractor, openSync(recordName(job.directory), 'wx', 0o600), crc32)
   const skeleton = new SkeletonRecorder(openSync(skeletonName(job.directory), 'wx', 0o600))
   const keptFd = job.keepBlob ? openSync(blobName(job.directory), 'wx', 0o600) : undefined
@@ -136,6 +136,11 @@ function afterInterruption(err: unknown, interrupted: Interrupted): unknown {
   // Nothing that was kept is synced: what was wrong may be our part. No cause: the registry is not to blame yet.
   const text = `what was kept of an interrupted download does not fit, all is downloaded again: ${explain(err)}`
   return new CodedError('unavailable', text)
+}
+
+function inodes(): { free: number; total: number } {
+  const { files, ffree } = statfsSync('/')
+  return { free: ffree, total: files }
 }
 
 function freeBytes(): number {
