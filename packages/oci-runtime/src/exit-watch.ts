@@ -16,7 +16,7 @@ const log = logger('oci-runtime')
 const lostExitCode = 255
 const sweepMs = 2000
 // A look reads files of /proc: a thousand at once would hold up every call.
-const looksAtOnce = 16
+const looksAtOnce = 32
 // A monitor writes the exit file before it ends; a file seen this late after both ended is none.
 const graceMs = 1000
 // init is gone and the monitor says nothing: it may be stopped, then it is woken, later killed.
