@@ -1,5 +1,6 @@
 // gVisor below conmon. Its ptrace platform works everywhere, if slowly.
 import assert from 'node:assert/strict'
+import { statSync } from 'node:fs'
 import { describe, test } from 'node:test'
 import { needsRoot } from '@coracle/testkit/needs-root'
 import { Bed, locate, never, processOf } from './bed.ts'
@@ -15,6 +16,8 @@ describe('runsc', {
   test('create, start, exec, kill, delete', async () => {
     await using bed = new Bed(program ?? '', options)
     const made = await bed.create({ args: ['sh', '-c', 'echo hello; sleep 1000'] })
+    // A sandbox without the pod's network runs as nobody, and is given its stdio.
+    assert.deepEqual([statSync('/dev/null').uid, statSync('/dev/null').gid], [0, 0])
     assert.equal(await bed.runtime.isStarted(made.paths), false)
     await bed.runtime.start(made.paths, never)
     assert.equal(await bed.runtime.isStarted(made.paths), true)

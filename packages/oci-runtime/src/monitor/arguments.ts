@@ -42,11 +42,12 @@ const emptyInput = 'exec "$0" "$@" <<END\nEND\n'
 const emptyInputNoOutput = 'exec "$0" "$@" <<END >&2\nEND\n'
 
 /**
- * crun gives its stdio to the root of a user namespace. Where the monitor has the host's own /dev/null for it, containers could take the
- * permissions from that: with a terminal as input and output, else as input when there is none.
+ * crun gives its stdio to the root of a user namespace, gVisor to nobody where its sandbox runs as that. Where the monitor has the host's own
+ * /dev/null for it, containers could take the permissions from that: with a terminal as input and output, else as input when there is none.
  */
 function wrapperFor(ctx: RuntimeContext, { spec, stdin, terminal }: CreateRequest): string | undefined {
-  if (ctx.kind !== 'crun' || !spec.linux.namespaces.some(({ type }) => type === 'user')) return undefined
+  const givesItAway = ctx.kind === 'runsc' || (ctx.kind === 'crun' && spec.linux.namespaces.some(({ type }) => type === 'user'))
+  if (!givesItAway) return undefined
   if (terminal) return emptyInputNoOutput
   return stdin ? undefined : emptyInput
 }
