@@ -1,18 +1,9 @@
 // What a test, a benchmark or the demonstration makes on the machine is written down before it is made, in a directory named by the process
 // it belongs to. Whoever finds the directory of a dead process knows what to take away, and that it was nobody else's: reclaim.ts.
-import {
-  existsSync,
-  lstatSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
+import { existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { readText } from './may-be-gone.ts'
 import { mayLive, type OwnerName, ownerName } from './owner.ts'
 import { undoOnSignal } from './signals.ts'
 
@@ -142,13 +133,5 @@ function parse(path: string): Belonging | undefined {
     return JSON.parse(readText(path)) as Belonging
   } catch {
     return undefined
-  }
-}
-
-function readText(path: string): string {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch {
-    return ''
   }
 }

@@ -1,8 +1,9 @@
 // What a daemon may leave behind, counted from outside of it (never by asking it): mounts, namespaces, cgroups, processes,
 // firewall rules, links, addresses, files. `diff` says in words what is there afterwards and was not before.
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { basename, join } from 'node:path'
+import { readLink, readText } from './may-be-gone.ts'
 import { run } from './program.ts'
 
 /** Whose traces count. The machine is shared with other test files and with people. */
@@ -144,22 +145,5 @@ function entries(path: string) {
     return readdirSync(path, { withFileTypes: true })
   } catch {
     return []
-  }
-}
-
-/** Empty when the file, or the process it describes, has gone meanwhile. */
-function readText(path: string): string {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch {
-    return ''
-  }
-}
-
-function readLink(path: string): string {
-  try {
-    return readlinkSync(path)
-  } catch {
-    return ''
   }
 }

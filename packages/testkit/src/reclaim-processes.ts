@@ -1,6 +1,7 @@
 // Which processes belong to a dead owner. The machine is shared with people: a shell that happens to stand in a directory of ours is theirs.
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 import { basename } from 'node:path'
+import { readLink, readText } from './may-be-gone.ts'
 import { ownerName } from './owner.ts'
 
 export interface Traces {
@@ -51,20 +52,4 @@ function isOurs(pid: string, { marker, directories, ids }: Traces): boolean {
 function lineage(pid: number): number[] {
   const parent = Number(/^PPid:\s+(\d+)/m.exec(readText(`/proc/${pid}/status`))?.[1] ?? 0)
   return parent === 0 ? [pid] : [pid, ...lineage(parent)]
-}
-
-function readText(path: string): string {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch {
-    return ''
-  }
-}
-
-function readLink(path: string): string {
-  try {
-    return readlinkSync(path)
-  } catch {
-    return ''
-  }
 }

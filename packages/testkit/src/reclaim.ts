@@ -1,8 +1,9 @@
 // Takes from the machine what its owner can no longer undo: in order, only what is provably its own, and says what it was.
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Belonging, type Estate, ownerVariable, takeEstates } from './belongings.ts'
+import { readText } from './may-be-gone.ts'
 import { mayLive } from './owner.ts'
 import { run } from './program.ts'
 import { cgroupsOf, mountsBelow, removeCgroups, removeLinks, removeRules, unmount } from './reclaim-kernel.ts'
@@ -134,14 +135,6 @@ function names(path: string): string[] {
     return readdirSync(path)
   } catch {
     return []
-  }
-}
-
-function readText(path: string): string {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch {
-    return ''
   }
 }
 
