@@ -2,6 +2,7 @@
 import { monotonicMs } from '@coracle/base/clock'
 import { delay } from '@coracle/base/signals'
 import type { Descriptor } from '@coracle/oci-spec/image'
+import { bulkBody } from './bulk-connection.ts'
 import type { Answer, RegistryClient } from './client.ts'
 import type { Endpoint } from './endpoints.ts'
 import { connectionFailed, RegistryError } from './errors.ts'
@@ -30,7 +31,10 @@ const progressBytes = 4096
 const resumeBytes = 1024 * 1024
 const maxTries = 5
 
-/** Yields exactly the bytes asked for, or throws. The consumer's own slowness never counts as the registry's. */
+/**
+ * Yields exactly the bytes asked for, or throws. The consumer's own slowness never counts as the registry's. From a client for bulk each
+ * piece is valid until the next one is asked for.
+ */
 export async function* downloadBlob(
   client: RegistryClient,
   descriptor: Descriptor,
@@ -139,7 +143,7 @@ async function* watched(response: HttpResponse, host: string, options: DownloadO
     Math.min(1000, options.stallMs / 4),
   )
   try {
-    for await (const chunk of response) {
+    for await (const chunk of bulkBody(response) ?? response) {
       settle()
       waiting = false
       gained += chunk.length

@@ -76,6 +76,8 @@ export interface ClientParts {
   /** Shared by all clients of a process. */
   readonly tokens?: TokenCache
   readonly observe?: (exchange: Exchange) => void
+  /** For large blobs: what is downloaded comes in memory that is used again. */
+  readonly bulk?: boolean
 }
 
 const maxErrorBytes = 64 * 1024

@@ -1,6 +1,6 @@
 // One connection to a host: directly or through a proxy, with TLS or without, within a deadline.
 
-import net, { isIP, type Socket } from 'node:net'
+import net, { isIP, type OnReadOpts, type Socket } from 'node:net'
 import tls, { type TLSSocket } from 'node:tls'
 import { http } from '@coracle/base/node-http'
 import { connectionFailed, RegistryError } from './errors.ts'
@@ -18,6 +18,8 @@ export interface ConnectRequest {
   /** For the whole of it. */
   readonly timeoutMs: number
   readonly signal: AbortSignal
+  /** What is read goes there, except through a proxy. */
+  readonly onread?: OnReadOpts | undefined
 }
 
 /** A TLS connection, handshake done. Rejects with RegistryError naming the host, and the proxy where that is the trouble. */
@@ -36,11 +38,12 @@ export async function connectTls(request: ConnectRequest): Promise<TLSSocket> {
 }
 
 function handshake(request: ConnectRequest, tunnel: Socket | undefined, signal: AbortSignal): Promise<TLSSocket> {
-  const { url, tls: choice, protocols } = request
+  const { url, tls: choice, protocols, onread } = request
   const host = bareHost(url)
   const socket = tls.connect({
     ...(tunnel === undefined ? { host, port: portOf(url) } : { socket: tunnel, host }),
     ...(isIP(host) > 0 ? {} : { servername: host }),
+    ...(onread === undefined ? {} : { onread }),
     ALPNProtocols: [...protocols],
     secureContext: choice.context,
     // Explicit, so that no variable of the environment can turn it off.

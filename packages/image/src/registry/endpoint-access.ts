@@ -25,6 +25,7 @@ export class EndpointAccess {
       timeoutMs: stallMs,
       ...(tls === undefined ? {} : { tls }),
       ...(proxies === undefined ? {} : { proxies }),
+      bulk: parts.bulk === true,
     })
     this.#auth = { http: this.#http, secrets: this.secrets, registries, stallMs }
     this.#authorizations = new Map(Object.entries(source.authorizations ?? {}))

@@ -28,6 +28,8 @@ export interface HttpOptions {
   /** None: Node's own authorities. */
   readonly tls?: TlsByHost
   readonly proxies?: ProxySettings
+  /** Large bodies can be read by `bulkBody`. */
+  readonly bulk?: boolean
 }
 
 export interface HttpClient {
@@ -40,7 +42,7 @@ const maxRedirects = 10
 const connectMs = 30_000
 
 export function createHttpClient(options: HttpOptions): HttpClient {
-  const transport = new Transport({ tls: options.tls ?? {}, proxies: options.proxies ?? {} })
+  const transport = new Transport({ tls: options.tls ?? {}, proxies: options.proxies ?? {}, bulk: options.bulk === true })
   return {
     async send(request) {
       let url = new URL(request.url)

@@ -1,13 +1,16 @@
 // Sends one request: HTTP/2 where the server chooses it, else HTTP/1.1 on connections kept alive; directly or through a proxy.
 
-import type { ClientRequest, IncomingHttpHeaders } from 'node:http'
+import type { ClientRequest, ClientRequestArgs, IncomingHttpHeaders } from 'node:http'
 import type { RequestOptions } from 'node:https'
-import type { Readable } from 'node:stream'
+import type { Socket, TcpNetConnectOpts } from 'node:net'
+import type { Duplex, Readable } from 'node:stream'
 import type { TLSSocket } from 'node:tls'
 import { http, https } from '@coracle/base/node-http'
+import { BulkConnection } from './bulk-connection.ts'
 import { bareHost, type ConnectRequest, connectTls, portOf } from './connect.ts'
 import { connectionFailed, RegistryError } from './errors.ts'
 import { openSession, type Session } from './http2-session.ts'
+import { Intake } from './intake.ts'
 import { type ProxySettings, proxyAuthorization, proxyFor } from './proxy.ts'
 import { type TlsByHost, TlsContexts } from './tls.ts'
 
@@ -36,6 +39,8 @@ export interface OneRequest {
 export interface TransportOptions {
   readonly tls: TlsByHost
   readonly proxies: ProxySettings
+  /** Connections are made so that `bulkBody` can read large bodies from them. */
+  readonly bulk: boolean
 }
 
 interface SecureOptions extends RequestOptions {
@@ -46,7 +51,8 @@ interface SecureOptions extends RequestOptions {
 export class Transport {
   readonly #contexts: TlsContexts
   readonly #proxies: ProxySettings
-  readonly #plain = new http.Agent({ keepAlive: true, scheduling: 'lifo' })
+  readonly #bulk: boolean
+  readonly #plain: InstanceType<typeof http.Agent>
   readonly #secure: SecureAgent
   readonly #sessions = new Map<string, Session>()
   /** Origins that chose HTTP/1.1. */
@@ -55,10 +61,14 @@ export class Transport {
   readonly #closing = new AbortController()
   readonly #opening = new Map<string, Promise<Session | undefined>>()
 
-  constructor({ tls, proxies }: TransportOptions) {
+  constructor({ tls, proxies, bulk }: TransportOptions) {
     this.#contexts = new TlsContexts(tls)
     this.#proxies = proxies
-    this.#secure = new SecureAgent((url, { trust, connectMs }) => this.#connect(url, { trust, timeoutMs: connectMs ?? 30_000 }))
+    this.#bulk = bulk
+    this.#plain = new (bulk ? BulkAgent : http.Agent)({ keepAlive: true, scheduling: 'lifo' })
+    this.#secure = new SecureAgent(async (url, { trust, connectMs }) =>
+      connectionOf(await this.#connect(url, { trust, timeoutMs: connectMs ?? 30_000 })),
+    )
   }
 
   /** Resolves when the headers are there. */
@@ -97,7 +107,7 @@ export class Transport {
 
   async #negotiate(request: OneRequest, url: URL, key: string): Promise<Session | undefined> {
     const timeoutMs = Math.min(request.connectTimeoutMs, request.answerTimeoutMs)
-    const socket = await this.#connect(url, {
+    const { socket, intake } = await this.#connect(url, {
       trust: request.trust,
       timeoutMs,
       signal: request.signal,
@@ -105,7 +115,7 @@ export class Transport {
     })
     if (socket.alpnProtocol !== 'h2') {
       this.#oldStyle.add(key)
-      this.#secure.give(url, request.trust, socket)
+      this.#secure.give(url, request.trust, connectionOf({ socket, intake }))
       return undefined
     }
     const session = await openSession(url, socket)
@@ -114,13 +124,15 @@ export class Transport {
     return session
   }
 
-  #connect(
+  async #connect(
     url: URL,
     how: Pick<ConnectRequest, 'timeoutMs'> & { trust?: string | undefined; signal?: AbortSignal; protocols?: readonly string[] },
-  ): Promise<TLSSocket> {
+  ): Promise<Secured> {
     const proxy = proxyFor(url, this.#proxies)
     const { signal: closing } = this.#closing
-    return connectTls({
+    // TLS inside of a tunnel has no socket of its own that could be read so.
+    const intake = this.#bulk && proxy === undefined ? new Intake() : undefined
+    const socket = await connectTls({
       url,
       proxy,
       tls: this.#contexts.of(url.host, how.trust),
@@ -128,7 +140,9 @@ export class Transport {
       protocols: how.protocols ?? ['http/1.1'],
       timeoutMs: how.timeoutMs,
       signal: how.signal === undefined ? closing : AbortSignal.any([how.signal, closing]),
+      onread: intake?.onread,
     })
+    return { socket, intake }
   }
 
   #secureRequest(request: OneRequest, url: URL): ClientRequest {
@@ -188,12 +202,31 @@ export class Transport {
   }
 }
 
-type Connect = (url: URL, options: SecureOptions) => Promise<TLSSocket>
+interface Secured {
+  readonly socket: TLSSocket
+  /** What it is read into; not for HTTP/2, which reads by itself. */
+  readonly intake: Intake | undefined
+}
+
+const connectionOf = ({ socket, intake }: Secured): Duplex => (intake === undefined ? socket : new BulkConnection(socket, intake))
+
+class BulkAgent extends http.Agent {
+  override createConnection(options: ClientRequestArgs & Partial<TcpNetConnectOpts>): Duplex {
+    const intake = new Intake()
+    // Without a callback it returns the socket at once: node:net's.
+    return new BulkConnection(
+      super.createConnection({ ...options, onread: intake.onread } as ClientRequestArgs) as Socket,
+      intake,
+    )
+  }
+}
+
+type Connect = (url: URL, options: SecureOptions) => Promise<Duplex>
 
 /** Gets its connections from us, so that proxies, authorities and client certificates are the same for both versions of HTTP. */
 class SecureAgent extends https.Agent {
   readonly #connect: Connect
-  readonly #given = new Map<string, TLSSocket[]>()
+  readonly #given = new Map<string, Duplex[]>()
 
   constructor(connect: Connect) {
     super({ keepAlive: true, scheduling: 'lifo' })
@@ -201,7 +234,7 @@ class SecureAgent extends https.Agent {
   }
 
   /** A connection that turned out to speak HTTP/1.1: the next request to that origin takes it. */
-  give(url: URL, trust: string | undefined, socket: TLSSocket): void {
+  give(url: URL, trust: string | undefined, socket: Duplex): void {
     const key = givenKey(url, trust)
     const sockets = this.#given.get(key) ?? []
     this.#given.set(key, [...sockets, socket])
@@ -212,7 +245,7 @@ class SecureAgent extends https.Agent {
     return `${super.getName(options)}:${options.trust ?? ''}`
   }
 
-  override createConnection(options: SecureOptions, callback?: (err: Error | null, stream: TLSSocket) => void): null {
+  override createConnection(options: SecureOptions, callback?: (err: Error | null, stream: Duplex) => void): null {
     const url = new URL(`https://${isIPv6(options.host) ? `[${options.host}]` : options.host}:${options.port}`)
     const given = this.#given.get(givenKey(url, options.trust))?.shift()
     if (given !== undefined && !given.destroyed) queueMicrotask(() => callback?.(null, given))

@@ -25,7 +25,7 @@ export interface UnpackRequest {
   readonly skeleton: SkeletonRecorder
   /** A file that gets the blob as it is. */
   readonly keptFd?: number
-  /** The blob as it comes, not checked yet. */
+  /** The blob as it comes, not checked yet; each piece valid until the next one is asked for. */
   readonly content: AsyncIterable<Buffer>
   /** Reads gzip faster than zlib, where it is installed. */
   readonly createGzipReader: (() => GzipReader) | undefined
@@ -126,7 +126,8 @@ async function firstBytes(chunks: AsyncGenerator<Buffer>): Promise<Buffer> {
   while (first.length < 4) {
     const next = await chunks.next()
     if (next.done) break
-    first = first.length === 0 ? next.value : Buffer.concat([first, next.value])
+    // Too few to stand alone are copied: they are valid only until the next come.
+    first = first.length === 0 && next.value.length >= 4 ? next.value : Buffer.concat([first, next.value])
   }
   return first
 }
@@ -150,8 +151,9 @@ async function inflateHere(inflater: SyncInflater, { first, chunks, consume }: I
 async function inflate(inflater: Inflater, { first, chunks, consume }: Inflation): Promise<void> {
   const feed = async () => {
     try {
-      await inflater.write(first)
-      for await (const chunk of chunks) await inflater.write(chunk)
+      // A stream keeps what it is given.
+      await inflater.write(Buffer.from(first))
+      for await (const chunk of chunks) await inflater.write(Buffer.from(chunk))
       inflater.end()
     } catch (err) {
       inflater.fail(err)

@@ -67,7 +67,7 @@ async function unpack(id: number, job: LayerJob, signal: AbortSignal): Promise<v
   signal.throwIfAborted()
   sys.enter(stagingFd)
   const fd = openSync(job.directory, 'r')
-  const client = createRegistryClient(job.source)
+  const client = createRegistryClient(job.source, { bulk: true })
   // Enough of it that it may be many files; which layer needs it most is not known.
   const beside = job.blob.size >= worthAThreadBytes && job.below === undefined ? fileThread?.take(fd) : undefined
   const extractor = new Extractor(sys, job.limits, { freeBytes, inodes, onManyFiles: () => send({ type: 'files', id }), beside })
