@@ -11,7 +11,7 @@ import { cases, createPusher, networkImage, parallelImages } from './images.ts'
 import { openLink } from './link.ts'
 import type { Cost } from './meter.ts'
 import { plot } from './plot.ts'
-import { type Puller, type PullerName, pullerNames, startPuller } from './pullers.ts'
+import { needProgram, type Puller, type PullerName, pullerNames, startPuller } from './pullers.ts'
 import { type Row, table } from './report.ts'
 import { captionOf, formatResults, type Results, readResults } from './results.ts'
 
@@ -126,6 +126,7 @@ async function main(argv: readonly string[]): Promise<void> {
   if (values.from !== undefined) return await show(readResults(values.from))
   const scenarios = pick('--scenario', scenarioNames, values.scenario)
   const targets = pick('--target', pullerNames, values.target)
+  for (const name of targets) await needProgram(name)
   const rounds = Number(values.rounds)
   if (!Number.isInteger(rounds) || rounds < 1) throw new Error(`--rounds ${values.rounds}: expected a whole number from 1 on`)
   const say = (line: string) => void process.stderr.write(`${new Date().toISOString().slice(11, 19)} ${line}\n`)

@@ -23,6 +23,14 @@ export type PullerName = (typeof pullerNames)[number]
 
 const pullMs = 1_200_000
 
+/** Rejects with what is to be done when the program of a puller is missing: before anything is set up. */
+export async function needProgram(name: PullerName): Promise<void> {
+  if (name === 'coracle') return
+  const { exitCode } = await run(['/bin/sh', '-c', `command -v ${name}`])
+  if (exitCode !== 0)
+    throw new Error(`${name} is not installed: apt-get install --no-install-recommends ${name}, or name others with --target`)
+}
+
 export async function startPuller(name: PullerName, scratchDir: string): Promise<Puller> {
   await using undo = new AsyncDisposableStack()
   const world = await makeWorld()
