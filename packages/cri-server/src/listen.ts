@@ -1,9 +1,10 @@
-import { chmodSync, mkdirSync, rmSync, statSync } from 'node:fs'
+import { chmodSync, rmSync, statSync } from 'node:fs'
 import { connect, type Server as NetServer } from 'node:net'
 import { dirname } from 'node:path'
 import { isErrno } from '@coracle/base/errno'
 import { CodedError } from '@coracle/base/errors'
 import { logger } from '@coracle/base/log'
+import { makeDirectories } from '@coracle/base/make-directories'
 import { delay } from '@coracle/base/signals'
 import { ImageService, RuntimeService } from '@coracle/cri-api'
 import { Imports } from '@coracle/cri-api/imports'
@@ -129,7 +130,7 @@ function createGrpcServer(deps: RouteDeps, closing: AbortSignal): Server {
 }
 
 async function claimSocket(path: string): Promise<void> {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o711 })
+  makeDirectories(dirname(path), 0o711)
   if (Buffer.byteLength(path) > 107)
     throw new CodedError('invalid_argument', `socket path ${path} is longer than 107 bytes (unix(7))`)
   const info = statSync(path, { throwIfNoEntry: false })

@@ -1,9 +1,10 @@
 // The composition root: the only place that makes the graph of rooms. Top to bottom is the order of a start.
-import { chmodSync, mkdirSync } from 'node:fs'
+import { chmodSync } from 'node:fs'
 import { join } from 'node:path'
 import { explain, precondition } from '@coracle/base/errors'
 import { KeyedLock } from '@coracle/base/keyed-lock'
 import { logger } from '@coracle/base/log'
+import { makeDirectories } from '@coracle/base/make-directories'
 import { SingleFlight } from '@coracle/base/single-flight'
 import { StageHistory } from '@coracle/base/stage-history'
 import { type Cni, createCni } from '@coracle/cni'
@@ -57,7 +58,7 @@ export async function startDaemon(options: StartOptions): Promise<Daemon> {
   await using made = new AsyncDisposableStack()
   const shutdown = new AbortController()
   const history = made.use(new StageHistory())
-  makeDirectories(config)
+  makeOwnDirectories(config)
   const host = createHost()
   if (!favourThisThread()) log.warn('under load calls are answered later: the nice value cannot be lowered without CAP_SYS_NICE')
   for (const directory of [config.root, config.state, ...placesElsewhere(config)])
@@ -173,14 +174,14 @@ async function checkMachine(config: Config, signal: AbortSignal): Promise<void> 
 const placesElsewhere = ({ root, images }: Config): readonly string[] =>
   [...new Set([images.root, images.containersRoot])].filter((directory) => directory !== join(root, 'images'))
 
-function makeDirectories(config: Config): void {
+function makeOwnDirectories(config: Config): void {
   const { root, state } = config
-  mkdirSync(root, { recursive: true, mode: 0o700 })
+  makeDirectories(root, 0o700)
   chmodSync(root, 0o700)
-  mkdirSync(state, { recursive: true, mode: 0o711 })
+  makeDirectories(state, 0o711)
   chmodSync(state, 0o711)
-  for (const directory of placesElsewhere(config)) mkdirSync(directory, { recursive: true, mode: 0o711 })
-  for (const name of ['pods', 'containers']) mkdirSync(join(state, name), { recursive: true, mode: 0o711 })
+  for (const directory of placesElsewhere(config)) makeDirectories(directory, 0o711)
+  for (const name of ['pods', 'containers']) makeDirectories(join(state, name), 0o711)
 }
 
 async function openImages({ config, environment }: StartOptions, host: Host): Promise<ReloadableImages> {

@@ -15,6 +15,10 @@ const refused = (path: string, code: string) =>
     (err) => codeOf(err) === code,
   )
 
+test('where no directory can be made: the reason, at once', () => {
+  assert.throws(() => prepareLog('/proc/coracle/0.log'), { code: 'ENOENT' })
+})
+
 test('a log is made with its directories, mode 0640', () => {
   const path = at('a/b/0.log')
   const made = prepareLog(path)

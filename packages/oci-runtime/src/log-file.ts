@@ -1,9 +1,10 @@
 // The log is made by us before the monitor opens it: the monitor would follow a symbolic link that a container put there.
-import { closeSync, constants, fchmodSync, fstatSync, lstatSync, mkdirSync, openSync, rmSync } from 'node:fs'
+import { closeSync, constants, fchmodSync, fstatSync, lstatSync, openSync, rmSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { isErrno, unlessErrno } from '@coracle/base/errno'
 import { invalid, precondition } from '@coracle/base/errors'
 import { quote } from '@coracle/base/ids'
+import { makeDirectories } from '@coracle/base/make-directories'
 
 const { O_WRONLY, O_CREAT, O_APPEND, O_NOFOLLOW, O_NONBLOCK } = constants
 
@@ -19,7 +20,7 @@ export interface FileIdentity {
  */
 export function prepareLog(path: string): FileIdentity {
   if (!path.startsWith('/') || path.includes(':')) throw invalid(`log path ${quote(path)} must be absolute and without ":"`)
-  mkdirSync(dirname(path), { recursive: true, mode: 0o755 })
+  makeDirectories(dirname(path), 0o755)
   const fd = open(path)
   try {
     const stat = fstatSync(fd, { bigint: true })
@@ -56,7 +57,7 @@ export const sameFile = (a: FileIdentity | undefined, b: FileIdentity | undefine
  * kernel's reason.
  */
 export function prepareReopen(path: string): void {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o755 })
+  makeDirectories(dirname(path), 0o755)
   const stat = lstatSync(path, { throwIfNoEntry: false })
   if (stat?.isDirectory() === true) throw precondition(`log path ${quote(path)} must be a regular file`)
   clearReopenFile(path)

@@ -1,9 +1,10 @@
 // An OCI image layout in a directory, written: blobs first, each complete before it has its name; index.json last, in one step.
 import { randomBytes } from 'node:crypto'
-import { mkdir, open, rename, rm, stat } from 'node:fs/promises'
+import { open, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { isErrno } from '@coracle/base/errno'
 import { codeOf } from '@coracle/base/errors'
+import { makeDirectories } from '@coracle/base/make-directories'
 import type { Descriptor } from '@coracle/oci-spec/image'
 import { mediaTypes } from '@coracle/oci-spec/media-type'
 import type { ImageDestination, RawDocument } from './image-transfer.ts'
@@ -60,7 +61,7 @@ async function existing(directory: string): Promise<readonly Descriptor[]> {
 /** The old file or the new one, whatever happens. Throws what `content` throws. */
 export async function writeFileOf(path: string, content: AsyncIterable<Buffer> | Iterable<Buffer>): Promise<void> {
   const directory = dirname(path)
-  await mkdir(directory, { recursive: true })
+  makeDirectories(directory, 0o777)
   const temporary = join(directory, `.coracle-${randomBytes(8).toString('hex')}`)
   try {
     await using file = await open(temporary, 'wx', 0o644)

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { writeFileAtomic } from '@coracle/base/atomic-file'
 import { unlessErrno } from '@coracle/base/errno'
 import { CodedError } from '@coracle/base/errors'
+import { makeDirectories } from '@coracle/base/make-directories'
 
 export interface Layout {
   readonly root: string
@@ -111,7 +112,7 @@ export function createLayout({ root, state, containersRoot }: Places): Layout {
     skeleton: (number) => skeletonBelow(root, number),
     blob: (number) => blobBelow(root, number),
   }
-  for (const each of roots) mkdirSync(each, { recursive: true, mode: 0o711 })
+  for (const each of roots) makeDirectories(each, 0o711)
   for (const directory of [state, layout.idmappedMounts]) {
     mkdirSync(directory, { recursive: true, mode: 0o711 })
     // Runtimes go to an idmapped root as the pod's root.
