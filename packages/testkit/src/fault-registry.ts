@@ -25,8 +25,8 @@ export interface FaultRegistryOptions {
   readonly identity?: Identity
   /** PEM: clients must show a certificate of this authority. */
   readonly clientAuthority?: string
-  /** Speaks HTTP/2 to those who can, with TLS only. */
-  readonly http2?: boolean
+  /** Speaks HTTP/2 to those who can, or to nobody else; with TLS only. */
+  readonly http2?: boolean | 'only'
   readonly more?: TlsOptions
 }
 
@@ -204,8 +204,9 @@ function createSecureServer(
   const client = clientAuthority === undefined ? {} : { requestCert: true, rejectUnauthorized: true, ca: clientAuthority }
   const options = { key: identity.key, cert: identity.cert, ...client, ...more }
   if (!hasHttp2) return https.createServer(options, listener)
+  const protocols = hasHttp2 === 'only' ? { ALPNProtocols: ['h2'] } : { allowHTTP1: true }
   // Node makes its objects for HTTP/2 look like those for HTTP/1.1: faults use what both have.
-  return http2.createSecureServer({ ...options, allowHTTP1: true, maxSessionMemory: 1000 }, listener as never)
+  return http2.createSecureServer({ ...options, ...protocols, maxSessionMemory: 1000 }, listener as never)
 }
 
 async function ownIdentity(): Promise<Identity & { readonly authority: string }> {

@@ -186,9 +186,14 @@ for (const [name, options] of [
     })
   })
 
-test('HTTP/2 reads for itself', async () => {
-  await using world = await start({ tls: true, http2: true })
-  assert.equal(await isBulk(world), false)
-  assert.equal((await download(world)).digest, world.blob.digest)
-  assert.deepEqual([...new Set(world.registry.requests.map(({ httpVersion }) => httpVersion))], ['2.0'])
+test('HTTP/2 only where there is nothing else: it reads for itself', async () => {
+  for (const [http2, version] of [
+    [true, '1.1'],
+    ['only', '2.0'],
+  ] as const) {
+    await using world = await start({ tls: true, http2 })
+    assert.equal(await isBulk(world), version === '1.1')
+    assert.equal((await download(world)).digest, world.blob.digest)
+    assert.deepEqual([...new Set(world.registry.requests.map(({ httpVersion }) => httpVersion))], [version])
+  }
 })

@@ -39,7 +39,7 @@ export interface OneRequest {
 export interface TransportOptions {
   readonly tls: TlsByHost
   readonly proxies: ProxySettings
-  /** Connections are made so that `bulkBody` can read large bodies from them. */
+  /** Connections are made so that `bulkBody` can read large bodies from them: by HTTP/1.1, where there is a choice. */
   readonly bulk: boolean
 }
 
@@ -107,11 +107,12 @@ export class Transport {
 
   async #negotiate(request: OneRequest, url: URL, key: string): Promise<Session | undefined> {
     const timeoutMs = Math.min(request.connectTimeoutMs, request.answerTimeoutMs)
-    const { socket, intake } = await this.#connect(url, {
-      trust: request.trust,
-      timeoutMs,
-      signal: request.signal,
-      protocols: ['h2', 'http/1.1'],
+    const connect = (protocols: readonly string[]): Promise<Secured> =>
+      this.#connect(url, { trust: request.trust, timeoutMs, signal: request.signal, protocols })
+    // Large bodies cost two thirds by HTTP/1.1 (docs/decisions/0514-large-bodies.md). Who speaks HTTP/2 only is taken at that.
+    const { socket, intake } = await connect(this.#bulk ? ['http/1.1'] : ['h2', 'http/1.1']).catch((err: unknown) => {
+      if (!this.#bulk || !hasNoProtocol(err)) throw err
+      return connect(['h2'])
     })
     if (socket.alpnProtocol !== 'h2') {
       this.#oldStyle.add(key)
@@ -207,6 +208,9 @@ interface Secured {
   /** What it is read into; not for HTTP/2, which reads by itself. */
   readonly intake: Intake | undefined
 }
+
+const hasNoProtocol = (err: unknown): boolean =>
+  err instanceof RegistryError && err.failure === 'tls' && err.message.includes('NO_APPLICATION_PROTOCOL')
 
 const connectionOf = ({ socket, intake }: Secured): Duplex => (intake === undefined ? socket : new BulkConnection(socket, intake))
 
