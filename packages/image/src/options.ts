@@ -21,7 +21,7 @@ export interface ImagesOptions {
   readonly connectionsPerLayer?: number
   /** An interrupted download is kept for the next try when it has lasted this long. Default 3000. */
   readonly keptAfterMs?: number
-  /** Processes that unpack. Default: as many as there are cores, at most 4. */
+  /** Processes that unpack. Default: one more than there are cores, at most 8. */
   readonly unpackWorkers?: number
   /** A pull ends on its own when nothing comes for this long. Default 60000. */
   readonly stallTimeoutMs?: number
