@@ -31,6 +31,26 @@ describe('auth files', () => {
     assert.equal(store, 'secretservice')
   })
 
+  test('of several keys for one host the plain one counts, else the first: docker keeps its tokens under more URLs', () => {
+    const hub = 'https://index.docker.io/v1/'
+    const { auths, helpers } = parse({
+      auths: {
+        [hub]: { auth: base64('me:login') },
+        [`${hub}access-token`]: { auth: base64('me:access') },
+        [`${hub}refresh-token`]: { auth: base64('me:refresh') },
+        'https://r.io/v1/': { auth: base64('me:old') },
+        'r.io': { auth: base64('me:new') },
+        'http://r.io': { auth: base64('me:older') },
+      },
+      credHelpers: { 'https://r.io': 'old', 'r.io': 'new' },
+    })
+    assert.deepEqual(Object.fromEntries(auths), {
+      'r.io': { username: 'me', password: 'new' },
+      'docker.io': { username: 'me', password: 'login' },
+    })
+    assert.equal(helpers.get('r.io'), 'new')
+  })
+
   test('keys to look under, the most specific first', () => {
     assert.deepEqual(authKeys('r.io:5000', 'a/b/c'), ['r.io:5000/a/b/c', 'r.io:5000/a/b', 'r.io:5000/a', 'r.io:5000'])
     assert.deepEqual(authKeys('registry-1.docker.io', 'library/x'), ['docker.io/library/x', 'docker.io/library', 'docker.io'])

@@ -29,8 +29,8 @@ export function parseAuthFile(file: string, text: string): AuthFile {
   if (store !== undefined && typeof store !== 'string') throw invalid(`${file}: credsStore has the wrong type: expected a string`)
   return {
     file,
-    auths: new Map(entriesOf(file, top, 'auths').flatMap(([key, value]) => authOf(file, key, value))),
-    helpers: new Map(entriesOf(file, top, 'credHelpers').map(([key, value]) => [key, helperOf(file, key, value)])),
+    auths: firstOfEach(entriesOf(file, top, 'auths').flatMap(([key, value]) => authOf(file, key, value))),
+    helpers: firstOfEach(entriesOf(file, top, 'credHelpers').map(([key, value]) => [key, helperOf(file, key, value)] as const)),
     store: store === undefined || store === '' ? undefined : helperOf(file, 'credsStore', store),
   }
 }
@@ -41,12 +41,18 @@ function lineOf(err: unknown, text: string): string {
   return position === undefined ? '' : `, line ${text.slice(0, Number(position)).split('\n').length}`
 }
 
+/** Keys as they are looked for: those that are written so first, then URLs in the order of the file. */
 function entriesOf(file: string, top: JsonObject, name: string): (readonly [string, unknown])[] {
   const value = top[name]
   if (value === undefined || value === null) return []
   if (!isObject(value)) throw invalid(`${file}: ${name} has the wrong type: expected an object`)
-  return Object.entries(value).map(([key, entry]) => [normalisedKey(key), entry])
+  const isOther = (key: string) => Number(normalisedKey(key) !== key)
+  const sorted = Object.entries(value).toSorted(([a], [b]) => isOther(a) - isOther(b))
+  return sorted.map(([key, entry]) => [normalisedKey(key), entry])
 }
+
+// `docker login` keeps the tokens it renews by under more URLs of the same host: `https://index.docker.io/v1/refresh-token`.
+const firstOfEach = <T>(entries: readonly (readonly [string, T])[]): Map<string, T> => new Map(entries.toReversed())
 
 /** Keys of old are URLs: `https://index.docker.io/v1/`. */
 export function normalisedKey(key: string): string {
