@@ -188,6 +188,26 @@ describe('the plan of a pull', () => {
         ['r.io', 'r', `${at('auth.json')} auths "r.io"`],
       ],
     )
+  test("Docker Hub's certificates are found under its name and under that of the host that serves it", async () => {
+    for (const name of ['own.pem', 'n.cert', 'n.key']) write(name, name)
+    for (const host of ['docker.io', 'registry-1.docker.io']) {
+      rmSync(at('certs'), { recursive: true, force: true })
+      write(`certs/${host}/ca.crt`, 'DIRECTORY')
+      const { tls, endpoints } = await plan('busybox', {
+        caFiles: { [host]: at('own.pem') },
+        clientCertificates: { [host]: { certificateFile: at('n.cert'), keyFile: at('n.key') } },
+        skipVerify: [host],
+      })
+      assert.deepEqual(tls?.['registry-1.docker.io'], {
+        authorities: ['own.pem', 'DIRECTORY'],
+        certificate: 'n.cert',
+        key: 'n.key',
+        skipVerify: true,
+      })
+      assert.deepEqual(endpoints[0]?.tlsFrom, ['not verified', at('own.pem'), at('n.cert'), at(`certs/${host}/ca.crt`)])
+    }
+  })
+
   })
 
   test('the usual port, written or not, makes no other registry', async () => {

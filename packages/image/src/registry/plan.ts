@@ -53,13 +53,13 @@ interface Choice {
 
 /** Throws `invalid_argument` when the registry is blocked, `failed_precondition` naming file, line and key for files that never were right. */
 export async function planPull(deps: PlanDeps, reference: Reference, signal: AbortSignal): Promise<PullPlan> {
-  const { config } = deps
+  const config = ofServingHosts(deps.config)
   const remarks: string[] = []
   const conf = told(deps.files.registriesConf(), remarks)
   const certificates = told(deps.files.certificates(), remarks)
   remarks.push(...conf.warnings)
   refuseBlocked(config, reference)
-  const choices = choose(deps, { reference, conf, certificates, remarks })
+  const choices = choose({ ...deps, config }, { reference, conf, certificates, remarks })
   refuseBroken(choices, certificates)
   const speaksTls = choices.some(({ place }) => !place.endpoint.insecure)
   const sources: CredentialSources = {
@@ -77,6 +77,19 @@ export async function planPull(deps: PlanDeps, reference: Reference, signal: Abo
     tls: speaksTls ? tlsFor(choices, { config, certificates }) : undefined,
     insecureHosts: [...new Set([...(config.insecureHosts ?? []), ...insecure])],
     remarks,
+  }
+}
+
+/** Docker Hub is called otherwise than the host that serves it: certificates said to be the one's are the other's. */
+function ofServingHosts(config: RegistriesConfig): RegistriesConfig {
+  const { caFiles = {}, clientCertificates = {}, skipVerify = [] } = config
+  const renamed = <T>(byHost: Readonly<Record<string, T>>): Readonly<Record<string, T>> =>
+    Object.fromEntries(Object.entries(byHost).map(([host, value]) => [hostOfRegistry(host), value]))
+  return {
+    ...config,
+    caFiles: renamed(caFiles),
+    clientCertificates: renamed(clientCertificates),
+    skipVerify: skipVerify.map(hostOfRegistry),
   }
 }
 

@@ -2,6 +2,7 @@
 // (containers-certs.d(5)).
 import { basename, join } from 'node:path'
 import { invalid } from '@coracle/base/errors'
+import { hostOfRegistry } from '../endpoints.ts'
 import type { TlsSettings } from '../tls.ts'
 import { listFiles, readText } from './last-good.ts'
 
@@ -14,7 +15,8 @@ export interface HostCertificates {
   readonly problem?: string
 }
 
-export const hostOfDirectory = (path: string): string => basename(path).replace(/_(\d+)_$/, ':$1')
+/** Docker Hub's may be named after it or after the host that serves it. */
+export const hostOfDirectory = (path: string): string => hostOfRegistry(basename(path).replace(/_(\d+)_$/, ':$1'))
 
 /** Those in the directory of one host; undefined: none. Throws `invalid_argument` for a certificate without its key. */
 export function readCertificates(path: string): HostCertificates | undefined {
