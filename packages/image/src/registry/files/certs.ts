@@ -1,9 +1,10 @@
 // Directories of certificates by host, as docker and the containers tools have them: *.crt authorities, *.cert and *.key of a client
 // (containers-certs.d(5)).
-import { basename, join } from 'node:path'
+import { basename } from 'node:path'
 import { invalid } from '@coracle/base/errors'
 import { hostOfRegistry } from '../endpoints.ts'
 import type { TlsSettings } from '../tls.ts'
+import { readHostsFile } from './hosts-toml.ts'
 import { listFiles, readText } from './last-good.ts'
 
 export interface HostCertificates {
@@ -21,7 +22,7 @@ export const hostOfDirectory = (path: string): string => hostOfRegistry(basename
 /** Those in the directory of one host; undefined: none. Throws `invalid_argument` for a certificate without its key. */
 export function readCertificates(path: string): HostCertificates | undefined {
   // containerd's tree has the same files, where no hosts.toml says more.
-  if (basename(path) === '_default' || readText(join(path, 'hosts.toml')) !== undefined) return undefined
+  if (basename(path) === '_default' || readHostsFile(path) !== undefined) return undefined
   const files = listFiles(path)
   const tls = tlsOf(files)
   if (tls === undefined) return undefined

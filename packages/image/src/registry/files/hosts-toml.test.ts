@@ -66,6 +66,12 @@ ca = "ca.pem"
     assert.equal(parse('[host."https://docker.io"]').hosts[0]?.host, 'registry-1.docker.io')
   })
 
+  test('as containerd reads them: capabilities in any case, an empty server is none', () => {
+    const { hosts, server } = parse('server = ""\n[host."https://m.io"]\ncapabilities = ["Pull", "RESOLVE"]')
+    assert.equal(hosts[0]?.serves, 'both')
+    assert.deepEqual([server.baseUrl, server.isNamed], ['https://registry-1.docker.io/v2', false])
+  })
+
   test('override_path leaves the path as it is', () => {
     assert.equal(parse('[host."https://h/api/x"]\noverride_path = true').hosts[0]?.baseUrl, 'https://h/api/x')
   })

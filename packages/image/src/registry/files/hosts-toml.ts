@@ -1,5 +1,6 @@
 // hosts.toml of containerd's registry configuration: which hosts serve a registry, what each may be asked for, and how.
-import { dirname, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
+import { readText } from './last-good.ts'
 import { parseToml, type TomlTable } from './toml.ts'
 
 export interface HostSettings {
@@ -32,7 +33,7 @@ const hostKeys = ['capabilities', 'ca', 'client', 'skip_verify', 'header', 'over
 export function parseHostsToml(file: string, text: string, upstream: string): HostsToml {
   const top = parseToml(file, text)
   const warnings = [...top.unknown([...hostKeys, 'server', 'host'])]
-  const named = top.string('server')
+  const named = top.string('server') || undefined
   const hosts = top.table('host')
   return {
     file,
@@ -78,7 +79,7 @@ function settingsOf(table: TomlTable, url: URL, from: string): HostSettings {
 }
 
 function servesOf(table: TomlTable): HostSettings['serves'] {
-  const capabilities = table.strings('capabilities')
+  const capabilities = table.strings('capabilities')?.map((name) => name.toLowerCase())
   if (capabilities === undefined || capabilities.length === 0) return 'both'
   const unknown = capabilities.find((name) => !['pull', 'resolve', 'push'].includes(name))
   if (unknown !== undefined)
@@ -126,6 +127,11 @@ function durationOf(table: TomlTable, key: string): number | undefined {
     throw table.wrong(key, `is ${JSON.stringify(text)}: expected a duration such as 3s or 500ms`)
   return Math.min(ms, 600_000)
 }
+
+export const hostsFile = (directory: string): string => join(directory, 'hosts.toml')
+
+/** Undefined when there is none; an empty one is none either. */
+export const readHostsFile = (directory: string): string | undefined => readText(hostsFile(directory)) || undefined
 
 /** Directories in which the configuration of a registry may be, by containerd's rules. */
 export function hostDirectories(registry: string): readonly string[] {

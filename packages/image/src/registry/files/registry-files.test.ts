@@ -72,6 +72,25 @@ describe('registry files', () => {
     assert.equal(first('r.io:5000'), 'ported.io')
   })
 
+  test('a directory of the host hides _default, as in containerd, also where it has certificates only; an empty hosts.toml is none', () => {
+    write('hosts/_default/hosts.toml', '[host."https://default.io"]')
+    mkdirSync(at('hosts/r.io'))
+    writeFileSync(at('hosts/r.io/hosts.toml'), '')
+    write('hosts/r.io/ca.crt', 'A')
+    write('hosts/q.io_5000_/ca.crt', 'Q')
+    assert.equal(files.hostsToml('r.io', 'https://r.io').value, undefined)
+    assert.equal(files.hostsToml('q.io:5000', 'https://q.io:5000').value, undefined)
+    assert.deepEqual(
+      files
+        .certificates()
+        .value.map(({ host }) => host)
+        .sort(),
+      ['q.io:5000', 'r.io'],
+    )
+    rmSync(at('hosts/r.io'), { recursive: true })
+    assert.equal(files.hostsToml('r.io', 'https://r.io').value?.hosts[0]?.host, 'default.io')
+  })
+
   test('certificates by host; a key without its certificate is named', () => {
     write('certs/r.io:5000/ca.crt', 'A')
     write('certs/r.io:5000/node.cert', 'C')

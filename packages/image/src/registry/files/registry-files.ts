@@ -1,9 +1,10 @@
 // All files that say something about registries, in one place: read when first asked for, and again when they changed.
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { explain } from '@coracle/base/errors'
 import { type AuthFile, parseAuthFile } from './auth-file.ts'
 import { type HostCertificates, hostOfDirectory, readCertificates } from './certs.ts'
-import { type HostsToml, hostDirectories, parseHostsToml } from './hosts-toml.ts'
+import { type HostsToml, hostDirectories, hostsFile, parseHostsToml, readHostsFile } from './hosts-toml.ts'
 import { LastGood, type Loaded, listFiles, readText } from './last-good.ts'
 import { emptyRegistriesConf, parseRegistriesConf, type RegistriesConf } from './registries-conf.ts'
 
@@ -58,17 +59,16 @@ export class RegistryFiles {
     )
   }
 
-  /** hosts.toml of a registry; undefined: none. */
+  /** hosts.toml of a registry; undefined: none. The first directory of the registry counts, also where it has only certificates. */
   hostsToml(registry: string, upstream: string): Loaded<HostsToml | undefined> {
-    const files = (this.#paths().hostsDirectories ?? []).flatMap((tree) =>
-      hostDirectories(registry).map((name) => join(tree, name, 'hosts.toml')),
+    const directories = (this.#paths().hostsDirectories ?? []).flatMap((tree) =>
+      hostDirectories(registry).map((name) => join(tree, name)),
     )
-    return this.#hosts.get(registry, files, () => {
-      for (const file of files) {
-        const text = readText(file)
-        if (text !== undefined) return parseHostsToml(file, text, upstream)
-      }
-      return undefined
+    const paths = directories.flatMap((directory) => [directory, hostsFile(directory)])
+    return this.#hosts.get(registry, paths, () => {
+      const directory = directories.find((path) => existsSync(path))
+      const text = directory === undefined ? undefined : readHostsFile(directory)
+      return directory === undefined || text === undefined ? undefined : parseHostsToml(hostsFile(directory), text, upstream)
     })
   }
 
