@@ -26,6 +26,11 @@ describe('names without a registry', () => {
   test('search, in order; names with a registry are not searched for', () => {
     assert.deepEqual(names('x:1', search), ['a.io/x:1', 'docker.io/library/x:1'])
     assert.deepEqual(names('ns/x', search), ['a.io/ns/x:latest', 'docker.io/ns/x:latest'])
+    assert.deepEqual(names('x', 'unqualified-search-registries = ["a.io/", "[::1]:5000", "localhost"]'), [
+      'a.io/x:latest',
+      '[::1]:5000/x:latest',
+      'localhost/x:latest',
+    ])
     for (const full of ['docker.io/x', 'localhost/x', 'r.io/busybox', 'index.docker.io/x', '[::1]:5000/x'])
       assert.equal(names(full, search + alias).length, 1, full)
     assert.deepEqual(names('docker.io/busybox', alias), ['docker.io/library/busybox:latest'])

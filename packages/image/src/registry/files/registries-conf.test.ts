@@ -114,6 +114,12 @@ location = "m3.io"
     ['short-name-mode = "maybe"', /0\.conf:1: short-name-mode is "maybe": expected one of enforcing/],
     ['[aliases]\nx = "noregistry"', /0\.conf:2: aliases\.x/],
     ['[aliases]\nx = "r.io/x:1"', /0\.conf:2: aliases\.x .*without tag/],
+    ['[aliases]\nx = "team/app"', /0\.conf:2: aliases\.x .*registry\/repository/],
+    [
+      'unqualified-search-registries = ["a.io", "cache"]',
+      /0\.conf:1: unqualified-search-registries has "cache": expected hosts with a dot/,
+    ],
+    ['unqualified-search-registries = ["a.io/library"]', /0\.conf:1: unqualified-search-registries has "a\.io\/library"/],
     ['[registries.search]\nregistries = ["a"]', /0\.conf:1: registries is version 1/],
     ['a = \n', /0\.conf:1: /],
   ] as const)

@@ -1,4 +1,5 @@
 // registries.conf of the containers tools, version 2, and its drop-ins (containers-registries.conf(5), containers-registries.conf.d(5)).
+import { parseReference } from '@coracle/oci-spec/reference'
 import { parseToml, type TomlTable } from './toml.ts'
 
 /** A value and the `FILE:LINE` that gave it. */
@@ -68,7 +69,7 @@ function overlaid(conf: RegistriesConf, top: TomlTable): RegistriesConf {
   const warnings = [...conf.warnings, ...top.unknown(topKeys)]
   const own = top.tables('registry').map((table) => parseRegistry(table, warnings))
   const prefixes = new Set(own.map(({ prefix }) => prefix))
-  const search = top.strings('unqualified-search-registries')
+  const search = parseSearch(top)
   const mode = parseMode(top)
   const helpers = top.strings('credential-helpers')
   return {
@@ -78,6 +79,25 @@ function overlaid(conf: RegistriesConf, top: TomlTable): RegistriesConf {
     aliases: parseAliases(conf.aliases, top.table('aliases')),
     helpers: helpers === undefined ? conf.helpers : { value: helpers, from: top.where('credential-helpers') },
     warnings,
+  }
+}
+
+function parseSearch(top: TomlTable): readonly string[] | undefined {
+  const key = 'unqualified-search-registries'
+  const search = top.strings(key)?.map((host) => host.replace(/\/+$/, ''))
+  const bad = search?.find((host) => !isRegistry(host))
+  if (bad !== undefined) throw top.wrong(key, `has ${JSON.stringify(bad)}: expected hosts with a dot or a port, without a path`)
+  return search
+}
+
+// In a name, `team/app` is a repository of docker.io: what has neither a dot nor a port would be looked for there.
+function isRegistry(text: string): boolean {
+  try {
+    return (
+      !text.includes('/') && [text, 'docker.io'].includes(parseReference(`${text}/x`).registry) && /[.:]|^localhost$/.test(text)
+    )
+  } catch {
+    return false
   }
 }
 
@@ -96,7 +116,7 @@ function parseAliases(known: RegistriesConf['aliases'], table: TomlTable | undef
     const value = table.string(name) ?? ''
     // An empty one takes away that of an earlier file.
     if (value === '') aliases.delete(name)
-    else if (/[@:][^/]*$/.test(value) || !value.includes('/'))
+    else if (/[@:][^/]*$/.test(value) || !value.includes('/') || !isRegistry(value.split('/', 1)[0] ?? ''))
       throw table.wrong(name, `is ${JSON.stringify(value)}: expected registry/repository without tag or digest`)
     else aliases.set(name, { value, from: table.where(name) })
   }
