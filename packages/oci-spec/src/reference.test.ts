@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { codeOf } from '@coracle/base/errors'
 import { digestOf } from './digest.ts'
-import { digestedName, formatReference, nameOf, parseReference, taggedName } from './reference.ts'
+import { digestedName, formatReference, nameOf, parseReference, taggedName, withPlainHost } from './reference.ts'
 
 const digest = digestOf('x')
 const hex = digest.slice(7)
@@ -40,6 +40,13 @@ describe('references', () => {
     assert.equal(taggedName(reference), 'docker.io/library/busybox:1')
     assert.equal(digestedName(reference, digest), `docker.io/library/busybox@${digest}`)
     assert.equal(taggedName(parseReference(`busybox@${digest}`)), undefined)
+  })
+
+  test('one spelling of a host', () => {
+    assert.equal(withPlainHost('R.io:443/a/b:Tag'), 'r.io/a/b:Tag')
+    assert.equal(withPlainHost('R.io:4430/a:443'), 'r.io:4430/a:443')
+    assert.equal(withPlainHost('*.R.io'), '*.r.io')
+    assert.equal(withPlainHost(''), '')
   })
 
   const bad: readonly string[] = [

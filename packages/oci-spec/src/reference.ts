@@ -69,6 +69,11 @@ function splitName(name: string): { registry: string; repository: string } {
   return { registry: 'docker.io', repository: name.includes('/') ? name : `library/${name}` }
 }
 
+/**
+ * A host, or a name that begins with one, as all spellings of that host have it: in lower case, without the usual port of TLS. For
+ * comparing what is asked for with what an operator wrote.
+ */
+export const withPlainHost = (name: string): string => name.replace(/^[^/@]+/, (host) => host.toLowerCase().replace(/:443$/, ''))
 /** `registry/repository`. */
 export const nameOf = (ref: Reference): string => `${ref.registry}/${ref.repository}`
 /** `registry/repository:tag`, the form of CRI repo_tags. */

@@ -97,6 +97,20 @@ describe('the plan of a pull', () => {
     assert.deepEqual(await urls('r.io/good'), ['https://r.io/v2/good'])
   })
 
+  test('no spelling of a host leads around what is said of it', async () => {
+    for (const name of ['reg.io/x', 'REG.IO/x', 'reg.io:443/x', 'Reg.io:443/x']) {
+      for (const host of ['reg.io', 'Reg.io', 'reg.io:443'])
+        await assert.rejects(plan(name, { blocked: [host] }), /is blocked by the configuration/, `${name} ${host}`)
+      write(
+        'registries.conf',
+        '[[registry]]\nprefix = "*.io"\nlocation = "m.net"\n[[registry]]\nlocation = "Reg.io"\nblocked = true',
+      )
+      await assert.rejects(plan(name), /blocked by .*registries\.conf:4/, name)
+      rmSync(at('registries.conf'))
+    }
+    assert.deepEqual(await urls('reg.io:5000/x', { blocked: ['reg.io'] }), ['https://reg.io:5000/v2/x'])
+  })
+
   test('a registry that moved; credentials of the request stay at home', async () => {
     write(
       'registries.conf',
@@ -174,20 +188,6 @@ describe('the plan of a pull', () => {
     await assert.rejects(plan('r.io/x', { caFiles: { 'r.io': '/nonexistent' } }), /\/nonexistent does not exist/)
   })
 
-  test('credentials by the host that is asked, never by the one in the name', async () => {
-    write('registries.conf', '[[registry]]\nlocation = "r.io"\n[[registry.mirror]]\nlocation = "m.io/cache"')
-    write(
-      'auth.json',
-      JSON.stringify({ auths: { 'm.io/cache': { username: 'm', password: 'p' }, 'r.io': { username: 'r', password: 'p' } } }),
-    )
-    const { endpoints } = await plan('r.io/x')
-    assert.deepEqual(
-      endpoints.map(({ endpoint, credentialsFrom }) => [endpoint.host, endpoint.credentials?.username, credentialsFrom]),
-      [
-        ['m.io', 'm', `${at('auth.json')} auths "m.io/cache"`],
-        ['r.io', 'r', `${at('auth.json')} auths "r.io"`],
-      ],
-    )
   test("Docker Hub's certificates are found under its name and under that of the host that serves it", async () => {
     for (const name of ['own.pem', 'n.cert', 'n.key']) write(name, name)
     for (const host of ['docker.io', 'registry-1.docker.io']) {
@@ -208,6 +208,20 @@ describe('the plan of a pull', () => {
     }
   })
 
+  test('credentials by the host that is asked, never by the one in the name', async () => {
+    write('registries.conf', '[[registry]]\nlocation = "r.io"\n[[registry.mirror]]\nlocation = "m.io/cache"')
+    write(
+      'auth.json',
+      JSON.stringify({ auths: { 'm.io/cache': { username: 'm', password: 'p' }, 'r.io': { username: 'r', password: 'p' } } }),
+    )
+    const { endpoints } = await plan('r.io/x')
+    assert.deepEqual(
+      endpoints.map(({ endpoint, credentialsFrom }) => [endpoint.host, endpoint.credentials?.username, credentialsFrom]),
+      [
+        ['m.io', 'm', `${at('auth.json')} auths "m.io/cache"`],
+        ['r.io', 'r', `${at('auth.json')} auths "r.io"`],
+      ],
+    )
   })
 
   test('the usual port, written or not, makes no other registry', async () => {

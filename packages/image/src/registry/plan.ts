@@ -1,7 +1,7 @@
 // From a reference to the endpoints to ask, with everything that each needs, and the reason of each: docs/decisions/0500.
 import { invalid, precondition } from '@coracle/base/errors'
 import { quote } from '@coracle/base/ids'
-import { digestedName, formatReference, nameOf, type Reference, taggedName } from '@coracle/oci-spec/reference'
+import { digestedName, formatReference, nameOf, type Reference, taggedName, withPlainHost } from '@coracle/oci-spec/reference'
 import { type CredentialSources, findCredentials } from './credentials.ts'
 import { type Endpoint, endpointsAt, hostOfRegistry, mirrorAt, type Place, type RegistriesConfig } from './endpoints.ts'
 import type { HostCertificates } from './files/certs.ts'
@@ -99,8 +99,9 @@ function told<T>(loaded: { readonly value: T; readonly problem: string | undefin
 }
 
 function refuseBlocked({ blocked = [], from }: RegistriesConfig, { registry }: Reference): void {
-  if (!blocked.includes(registry)) return
-  const where = from?.[`registries.${registry}.blocked`]
+  const entry = blocked.find((host) => withPlainHost(host) === withPlainHost(registry))
+  if (entry === undefined) return
+  const where = from?.[`registries.${entry}.blocked`]
   throw invalid(`registry ${quote(registry)} is blocked by the configuration${where === undefined ? '' : ` (${where})`}`)
 }
 

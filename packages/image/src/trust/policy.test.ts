@@ -106,9 +106,17 @@ test('requirementsFor() takes the most specific scope, then the transport, then 
     ].map(kind),
     [yes, no, yes, yes, yes, no, no, no],
   )
-  assert.equal(kind(`a.io/team/app:1@${digest}`), yes)
+  assert.equal(kind(`a.io/team/app:1@${digest}`), no, 'the tag says nothing of the digest beside it')
   assert.equal(requirementsForTransport(policy, 'docker-archive').requirements[0]?.kind, yes)
   assert.equal(requirementsForTransport(policy, 'oci-archive').requirements[0]?.kind, no)
+})
+
+test('no spelling of a host leads around its scope', async () => {
+  const policy = await parse({ default: accept, transports: { docker: { 'A.io:443': reject, '*.B.io': reject } } })
+  for (const name of ['a.io/x', 'A.IO/x', 'a.io:443/x', 'x.B.io/y', 'X.b.io:443/y'])
+    assert.equal(requirementsFor(policy, parseReference(name)).requirements[0]?.kind, 'reject', name)
+  assert.equal(requirementsFor(policy, parseReference('a.io:5000/x')).place, 'default')
+  await assert.rejects(parse({ default: accept, transports: { docker: { 'a.io': reject, 'A.io:443': accept } } }), /"a.io" twice/)
 })
 
 test('identityMatches()', () => {

@@ -4,6 +4,7 @@ import { invalid } from '@coracle/base/errors'
 import { quote } from '@coracle/base/ids'
 import { isObject, type JsonObject, parseJson } from '@coracle/base/parse-json'
 import { listAt, objectAt, refuseDuplicateKeys, stringAt } from '@coracle/oci-spec/json-fields'
+import { withPlainHost } from '@coracle/oci-spec/reference'
 import { parseIdentity, type SignedIdentity } from './identity.ts'
 import { type KeySource, loadKeys } from './keys.ts'
 
@@ -42,7 +43,9 @@ export async function parsePolicy(bytes: Buffer, read: KeySource): Promise<Polic
     if (entries.length > maxScopes) throw invalid(`transports.${name} has more than ${maxScopes} scopes`)
     for (const [scope, value] of entries) {
       if (name === 'docker') checkScope(scope)
-      byScope.set(scope, await requirementsAt(`transports.${name}[${quote(scope)}]`, value, read))
+      const key = name === 'docker' ? withPlainHost(scope) : scope
+      if (byScope.has(key)) throw invalid(`transports.${name} has the scope ${quote(key)} twice`)
+      byScope.set(key, await requirementsAt(`transports.${name}[${quote(scope)}]`, value, read))
     }
     transports.set(name, byScope)
   }

@@ -1,5 +1,5 @@
 // Which requirements hold for an image: the most specific scope wins (containers-policy.json(5), docker:).
-import { digestedName, formatReference, nameOf, type Reference, taggedName } from '@coracle/oci-spec/reference'
+import { digestedName, formatReference, nameOf, type Reference, taggedName, withPlainHost } from '@coracle/oci-spec/reference'
 import type { Policy, Requirements } from './policy.ts'
 
 export interface Applied {
@@ -25,15 +25,15 @@ export function requirementsForTransport(policy: Policy, transport: string): App
   return { requirements: policy.default, place: 'default' }
 }
 
-/** From the image itself up to its host, then wildcards for the host without its port, then the transport. */
-export function scopesOf(reference: Reference): readonly string[] {
+/** Each with its host as withPlainHost has it. From the image itself up to its host, then wildcards for the host without its port, then the transport. */
+export function scopesOf(asked: Reference): readonly string[] {
+  const reference = { ...asked, registry: withPlainHost(asked.registry) }
   const name = nameOf(reference)
   const parts = name.split('/')
   const parents = parts.map((_, i) => parts.slice(0, parts.length - i).join('/'))
   const labels = reference.registry.replace(/:\d+$/, '').split('.')
   const wildcards = labels.slice(1).map((_, i) => `*.${labels.slice(i + 1).join('.')}`)
-  const exact = [reference.digest && digestedName(reference, reference.digest), taggedName(reference)].filter(
-    (name) => name !== undefined,
-  )
-  return [formatReference(reference), ...exact, ...parents, ...wildcards, '']
+  // Beside a digest a tag is whatever the pod's author writes: what is said of that tag is not said of this image.
+  const exact = reference.digest === undefined ? taggedName(reference) : digestedName(reference, reference.digest)
+  return [formatReference(reference), ...(exact === undefined ? [] : [exact]), ...parents, ...wildcards, '']
 }

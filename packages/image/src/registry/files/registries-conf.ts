@@ -190,7 +190,8 @@ export function findRegistry(
   return found
 }
 
-function covered(prefix: string, name: string): number | undefined {
+function covered(writtenPrefix: string, writtenName: string): number | undefined {
+  const [prefix, name] = [withLowerHost(writtenPrefix), withLowerHost(writtenName)]
   const wildcard = prefix.startsWith('*.')
   const rest = wildcard ? prefix.slice(1) : prefix
   const at = wildcard ? name.indexOf(rest) : name.startsWith(rest) ? 0 : -1
@@ -199,6 +200,9 @@ function covered(prefix: string, name: string): number | undefined {
   const end = at + rest.length
   return end === name.length || ['/', ':', '@'].includes(name.charAt(end)) ? end : undefined
 }
+
+// No way around `blocked` by capital letters.
+const withLowerHost = (name: string): string => name.replace(/^[^/]+/, (host) => host.toLowerCase())
 
 /** `name` with `location` in the place of what the prefix covers. */
 export const rewritten = (name: string, coveredLength: number, location: string | undefined): string =>
