@@ -5,7 +5,7 @@ import { isObject, type JsonObject, parseJson } from '@coracle/base/parse-json'
 import { parseDigest } from './digest.ts'
 import type { Descriptor, Index, Manifest, Platform } from './image.ts'
 import { isAbsent, listAt, objectAt, optionalString, refuseDuplicateKeys, sizeAt, stringAt } from './json-fields.ts'
-import { bareMediaType, documentKind, isImageConfig, layerKind, mediaTypes } from './media-type.ts'
+import { bareMediaType, documentKind, isImageConfig, isManifestType, layerKind, mediaTypes } from './media-type.ts'
 
 /** Largest manifest or index, in bytes. */
 export const maxManifestBytes = 4 * 1024 * 1024
@@ -43,17 +43,13 @@ export function parseManifest(bytes: Uint8Array, contentType: string | undefined
   return manifestOf(document, mediaType ?? mediaTypes.ociManifest)
 }
 
-// What file servers say of anything: `binary/octet-stream` is that of object stores.
-const silentTypes = ['application/json', 'text/plain', 'application/octet-stream', 'binary/octet-stream']
-
 // The type outside and the type inside must be one, where both say something.
 function agreedType(document: JsonObject, contentType: string | undefined): string | undefined {
   const inside = bareMediaType(optionalString('manifest.mediaType', document['mediaType']))
   const outside = bareMediaType(contentType)
   if (inside !== undefined && documentKind(inside) === undefined) throw unknownType(inside)
   if (documentKind(outside) === undefined) {
-    const silent = outside === undefined || silentTypes.includes(outside)
-    if (!silent) throw unknownType(outside)
+    if (outside !== undefined && !isManifestType(outside)) throw unknownType(outside)
     return inside
   }
   if (inside !== undefined && inside !== outside)

@@ -42,6 +42,15 @@ export function documentKind(mediaType: string | undefined): DocumentKind | unde
   }
 }
 
+// What file servers say of anything: `binary/octet-stream` is that of object stores.
+const silentTypes = ['application/json', 'text/plain', 'application/octet-stream', 'binary/octet-stream']
+
+/** Whether something served with this type may be a manifest or an index: it says so, or says nothing. */
+export function isManifestType(contentType: string | undefined): boolean {
+  const bare = bareMediaType(contentType)
+  return bare === undefined || documentKind(bare) !== undefined || silentTypes.includes(bare)
+}
+
 export const isImageConfig = (mediaType: string): boolean => {
   const bare = bareMediaType(mediaType)
   return bare === mediaTypes.ociConfig || bare === mediaTypes.dockerConfig

@@ -108,6 +108,22 @@ describe('explainPull()', () => {
     }
   })
 
+  test('R-24 M-06 what is no manifest is not what a pull would use: the page of a portal, schema 1', async () => {
+    for (const [type, reason] of [
+      ['text/html; charset=utf-8', /answers with "text\/html; charset=utf-8", not with a manifest/],
+      ['application/vnd.docker.distribution.manifest.v1+prettyjws', /manifest schema 1, which is not supported/],
+    ] as const) {
+      const remove = registry.fault((_request, response) => {
+        response.writeHead(200, { 'content-type': type }).end('<html>')
+        return true
+      })
+      const [endpoint] = (await explained(`${registry.host}/app:1`))[0]?.endpoints ?? []
+      assert.equal(endpoint?.verdict, 'failed')
+      assert.match(endpoint?.reason ?? '', reason)
+      remove()
+    }
+  })
+
   test('one that serves digests only is asked once another knew the digest; a second that has it is a reserve', async () => {
     const { manifest } = registry.addImage('app', '1', [{ tar: Buffer.alloc(1024) }])
     const url = registry.url

@@ -1,7 +1,7 @@
 // What a pull would do, step by step, with the reason of each step: asked of every endpoint, downloaded from none.
 import { explain } from '@coracle/base/errors'
 import { within } from '@coracle/base/signals'
-import { acceptedManifests } from '@coracle/oci-spec/media-type'
+import { acceptedManifests, documentKind, isManifestType } from '@coracle/oci-spec/media-type'
 import { formatReference, type Reference } from '@coracle/oci-spec/reference'
 import type { Credentials } from '../images.ts'
 import { createRegistryClient, type Exchange, isByTag, mayServe, type RegistryClient, type RegistryRequest } from './client.ts'
@@ -182,10 +182,19 @@ const reasons: Readonly<Record<number, string>> = {
 
 function outcomeOf(response: Response, problem: string | undefined): Outcome {
   const status = response.statusCode ?? 0
-  if (status === 200)
-    return { verdict: 'used', reason: 'has it', digest: digestOf(response), mediaType: response.headers['content-type'] }
+  if (status === 200) {
+    const mediaType = response.headers['content-type']
+    const useless = uselessBecause(mediaType)
+    if (useless !== undefined) return { verdict: 'failed', reason: useless, mediaType }
+    return { verdict: 'used', reason: 'has it', digest: digestOf(response), mediaType }
+  }
   const reason = reasons[status] ?? (status >= 500 ? 'the server fails' : 'an answer that means nothing here')
   return { verdict: 'failed', reason: `${status}: ${reason}${problem === undefined ? '' : ` (${problem})`}` }
+}
+
+function uselessBecause(mediaType: string | undefined): string | undefined {
+  if (documentKind(mediaType) === 'schema1') return 'has it as manifest schema 1, which is not supported'
+  return isManifestType(mediaType) ? undefined : `answers with ${JSON.stringify(mediaType).slice(0, 100)}, not with a manifest`
 }
 
 function exchangeOf({ method, path, status, error, httpVersion, ms }: Exchange): ExplainedExchange {
