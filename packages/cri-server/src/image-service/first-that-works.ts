@@ -18,5 +18,11 @@ export async function firstThatWorks(
     }
   }
   if (failures.length === 1) throw failures[0]
-  throw new CodedError(codeOf(failures.at(-1)), failures.map(explain).join('; '))
+  const reason = failures.find(isReasonOfKubelet)
+  const told = reason === undefined ? failures : [reason, ...failures.filter((failure) => failure !== reason)]
+  throw new CodedError(codeOf(reason ?? failures.at(-1)), told.map(explain).join('; '))
 }
+
+// kubelet reads its reasons at the start of a message only, and only of one code: another registry that has not got the image,
+// or is asked in vain, must not hide them.
+const isReasonOfKubelet = (err: unknown): boolean => /^(SignatureValidationFailed|RegistryUnavailable):/.test(explain(err))

@@ -1,7 +1,7 @@
-import { codeOf } from '@coracle/base/errors'
+import { codeOf, doing } from '@coracle/base/errors'
 import type { ImageService, PodSandboxConfig } from '@coracle/cri-api'
 import type { PullProgress } from '@coracle/image'
-import type { Reference } from '@coracle/oci-spec/reference'
+import { formatReference, type Reference } from '@coracle/oci-spec/reference'
 import { credentialsOf } from '../convert/image.ts'
 import type { RouteDeps } from '../deps.ts'
 import { recordPull } from '../pull-statistics.ts'
@@ -14,7 +14,7 @@ export function pullImage(deps: RouteDeps): Handler<(typeof ImageService)['metho
     const name = parseImageName(spec)
     let over = false
     const pull = async (reference: Reference) => {
-      const credentials = credentialsOf(auth, reference.registry)
+      const credentials = await doing(`pull image ${formatReference(reference)}`, () => credentialsOf(auth, reference.registry))
       const startedMs = performance.now()
       let latest: PullProgress | undefined
       const onProgress = (progress: PullProgress) => {

@@ -81,6 +81,20 @@ describe('registry client', () => {
     assert.equal(other.requests[0]?.headers.authorization, undefined)
   })
 
+  test('R-01 a refusal after a redirect names the host that refuses, and the one that led there', async () => {
+    await using other = await startFaultRegistry()
+    other.fault((_request, response) => {
+      response.writeHead(403).end('AccessDenied')
+      return true
+    })
+    registry.fault((_request, response) => {
+      response.writeHead(307, { location: `${other.url}/elsewhere?signature=s3cret` }).end()
+      return true
+    })
+    const message = new RegExp(`^${other.host}, where ${registry.host} sent us, answers 403: AccessDenied$`)
+    await fails(text(connect()), 'denied', message)
+  })
+
   test('R-02 loops and redirects to other places are refused', async () => {
     for (const location of [
       '/again',

@@ -154,8 +154,15 @@ async function refusal({ access, source, endpoint }: Persistence, response: Http
   const limits = { host: endpoint.host, maxBytes: maxErrorBytes, stallMs: source.stallTimeoutMs }
   const body = await readBody(response, limits).catch(() => Buffer.alloc(0))
   const detail = access.secrets.redact(errorText(body))
-  const text = `${endpoint.host} answers ${status}${detail === '' ? '' : `: ${detail}`}${lackOf(endpoint, status)}`
-  return new RegistryError(failureOf(status), text, { status, host: endpoint.host, ...retryAfterIn(response) })
+  const host = hostThatAnswered(response, endpoint)
+  const who = host === endpoint.host ? host : `${host}, where ${endpoint.host} sent us,`
+  const text = `${who} answers ${status}${detail === '' ? '' : `: ${detail}`}${lackOf(endpoint, status)}`
+  return new RegistryError(failureOf(status), text, { status, host, ...retryAfterIn(response) })
+}
+
+/** Where a redirect led, else the endpoint's own host. */
+function hostThatAnswered({ origin }: HttpResponse, { baseUrl, host }: Endpoint): string {
+  return origin === undefined || origin === new URL(baseUrl).origin ? host : new URL(origin).host
 }
 
 /** The endpoints in the order in which they are asked: it changes with what is learned of them. */

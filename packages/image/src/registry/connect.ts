@@ -53,8 +53,12 @@ function handshake(request: ConnectRequest, tunnel: Socket | undefined, signal: 
   return settled(socket, 'secureConnect', signal)
 }
 
+/** The proxy is the trouble, not the host behind it. */
+export const proxyFailed = (proxy: URL, url: URL, { message }: Error): RegistryError =>
+  new RegistryError('unavailable', `proxy ${maskedProxy(proxy.href)} for ${url.host}: ${message}`)
+
 async function openTunnel({ url, proxyTls }: ConnectRequest, proxy: URL, signal: AbortSignal): Promise<Socket> {
-  const failed = (why: string) => new RegistryError('unavailable', `proxy ${maskedProxy(proxy.href)} for ${url.host}: ${why}`)
+  const failed = (why: string) => proxyFailed(proxy, url, new Error(why))
   try {
     const socket = await connectToProxy(proxy, proxyTls, signal)
     const target = `${url.hostname}:${portOf(url)}`
@@ -85,7 +89,7 @@ async function openTunnel({ url, proxyTls }: ConnectRequest, proxy: URL, signal:
     return await promise.finally(() => signal.removeEventListener('abort', abort))
   } catch (err) {
     signal.throwIfAborted()
-    throw err instanceof RegistryError ? err : failed(connectionFailed(proxy.host, err).message)
+    throw err instanceof RegistryError ? err : proxyFailed(proxy, url, connectionFailed(proxy.host, err))
   }
 }
 

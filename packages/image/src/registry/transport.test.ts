@@ -322,6 +322,14 @@ describe('proxies', () => {
     }
   })
 
+  test('R-23 a proxy for plain HTTP that is not there is named, its password is not', async () => {
+    const endpoint = { baseUrl: 'http://registry.example/v2', host: 'registry.example', insecure: true, isOrigin: true }
+    using client = connect([endpoint], { proxies: { http: 'http://me:wrongsecret@127.0.0.1:1' } })
+    const message =
+      /^proxy http:\/\/\*\*\*@127\.0\.0\.1:1\/ for registry\.example: connect to 127\.0\.0\.1:1: connection refused$/
+    await fails(text(client), 'unavailable', message)
+  })
+
   test('R-23 407 for plain HTTP is the word of the proxy, not of the registry', async () => {
     await using proxy = await startConnectProxy({ routes: {}, credentials: 'me:right' })
     const endpoint = { ...secure('registry.example'), baseUrl: 'http://registry.example/v2', insecure: true }

@@ -7,7 +7,7 @@ import type { Duplex, Readable } from 'node:stream'
 import type { TLSSocket } from 'node:tls'
 import { http, https } from '@coracle/base/node-http'
 import { BulkConnection } from './bulk-connection.ts'
-import { bareHost, type ConnectRequest, connectTls, portOf } from './connect.ts'
+import { bareHost, type ConnectRequest, connectTls, portOf, proxyFailed } from './connect.ts'
 import { connectionFailed, RegistryError } from './errors.ts'
 import { openSession, type Session } from './http2-session.ts'
 import { Intake } from './intake.ts'
@@ -177,6 +177,12 @@ export class Transport {
     return https.request(secure)
   }
 
+  /** Of TLS the connection tells by itself that the proxy is the trouble. */
+  #failed(url: URL, err: Error): RegistryError {
+    const proxy = url.protocol === 'http:' ? proxyFor(url, this.#proxies) : undefined
+    return proxy === undefined ? connectionFailed(url.host, err) : proxyFailed(proxy, url, connectionFailed(proxy.host, err))
+  }
+
   #exchange(request: OneRequest, url: URL, outgoing: ClientRequest): Promise<HttpResponse> {
     const { promise, resolve, reject } = Promise.withResolvers<HttpResponse>()
     const late = (what: string) => () =>
@@ -197,7 +203,7 @@ export class Transport {
       done()
       resolve(response)
     })
-    outgoing.on('error', (err) => reject(request.signal.aborted ? request.signal.reason : connectionFailed(url.host, err)))
+    outgoing.on('error', (err) => reject(request.signal.aborted ? request.signal.reason : this.#failed(url, err)))
     outgoing.end(request.body)
     return promise
   }
