@@ -110,9 +110,10 @@ function platformOf(path: string, value: unknown): Platform {
   const platform = objectAt(path, value)
   const variant = optionalString(`${path}.variant`, platform['variant'])
   const osVersion = optionalString(`${path}.os.version`, platform['os.version'])
+  // What leaves one of them out is for no machine, and no reason to refuse what else the index has.
   return {
-    os: stringAt(`${path}.os`, platform['os']),
-    architecture: stringAt(`${path}.architecture`, platform['architecture']),
+    os: optionalString(`${path}.os`, platform['os']) ?? '',
+    architecture: optionalString(`${path}.architecture`, platform['architecture']) ?? '',
     ...(variant === undefined ? {} : { variant }),
     ...(osVersion === undefined ? {} : { osVersion }),
   }

@@ -65,7 +65,7 @@ interface TokenRequest {
 
 async function bearerToken(deps: AuthDeps, request: AuthRequest, token: TokenRequest): Promise<AuthAnswer> {
   const realm = realmOf(deps, request.endpoint, token.parameters.get('realm') ?? '')
-  const scope = token.parameters.get('scope') ?? `repository:${request.repository}:pull`
+  const scope = token.parameters.get('scope') || `repository:${request.repository}:pull`
   const service = token.parameters.get('service')
   const identity = token.credentials?.identityToken
   if (identity !== undefined) {

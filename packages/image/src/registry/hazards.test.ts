@@ -210,6 +210,7 @@ describe('hostile registries', () => {
     for (const [header, token, message] of [
       [`Bearer realm="${registry.url}/token"`, '{"token":"abcd"}', /404/],
       [`Bearer realm="${registry.url}/token",service="s"`, '{"access_token":"abcd","expires_in":-5}', /404/],
+      [`Bearer realm="${registry.url}/token",scope=""`, '{"token":"abcd"}', /404/],
       ['Bearer realm="/token"', '', /no http or https URL/],
       ['Bearer realm="file:///etc/shadow"', '', /no http or https URL/],
       ['Bearer realm="http://u:p@h/"', '', /credentials in its URL/],
@@ -226,6 +227,7 @@ describe('hostile registries', () => {
     }
     assert.equal(asked[0], '/token?scope=repository%3Ar%3Apull')
     assert.equal(asked[1], '/token?service=s&scope=repository%3Ar%3Apull')
+    assert.equal(asked[2], asked[0])
   })
 
   test('R-04 a token that dies in the middle of a pull is renewed once, then it is over', async () => {

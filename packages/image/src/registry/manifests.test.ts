@@ -63,6 +63,16 @@ describe('resolveManifest()', () => {
       body: JSON.stringify({ schemaVersion: 2, mediaType: types.index, manifests }),
     })
 
+  test('M-01 M-04 entries that do not say for which platform they are stand in nobody’s way; an index of none', async () => {
+    const rest = { platform: { architecture: 'amd64' } }
+    addIndex('part', entry(digest, body.length, { platform: {} }), entry(digest, body.length, rest), entry(digest, body.length))
+    assert.equal((await resolve('r:part')).manifestDigest, digest)
+    addIndex('only', entry(digest, body.length, { platform: {} }))
+    await refuses(resolve('r:only'), /no image for platform linux\/amd64: the index offers "unnamed"/)
+    addIndex('none')
+    await refuses(resolve('r:none'), /no image for platform linux\/amd64: the index offers none at all/)
+  })
+
   test('by tag and by digest', async () => {
     assert.equal((await resolve()).topDigest, digest)
     assert.equal((await resolve(`r@${digest}`)).manifestDigest, digest)

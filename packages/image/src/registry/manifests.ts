@@ -52,10 +52,10 @@ export async function resolveManifest(
 function choose(index: Index, platform: Platform): Descriptor {
   const chosen = choosePlatform(index.manifests, platform)
   if (chosen !== undefined) return chosen
-  const offered = [...new Set(index.manifests.map((entry) => (entry.platform ? formatPlatform(entry.platform) : 'unnamed')))]
+  const offered = [...new Set(index.manifests.map((entry) => (entry.platform && formatPlatform(entry.platform)) || 'unnamed'))]
   throw new CodedError(
     'not_found',
-    `no image for platform ${formatPlatform(platform)}: the index offers ${quote(offered.join(', '))}`,
+    `no image for platform ${formatPlatform(platform)}: the index offers ${offered.length === 0 ? 'none at all' : quote(offered.join(', '))}`,
   )
 }
 
