@@ -64,7 +64,6 @@ export async function createImages(options: ImagesOptions, deps: ImagesDeps): Pr
     // What is left is found at the next start.
     onReleased: () => void collectLayers(store, rootfs).catch((err) => log.warn('layers not collected', { error: explain(err) })),
   })
-  const containerUsage = createContainerUsage(store, deps.paths)
   const views = new ImageViews(store, () => pinned)
   const candidates = (name: string) => sources.candidates(name).map(({ reference }) => reference)
   const findNamed = (name: string) => findImage(store.index, name, candidates)
@@ -79,6 +78,7 @@ export async function createImages(options: ImagesOptions, deps: ImagesDeps): Pr
   })
   const closing = new AbortController()
   setMaxListeners(0, closing.signal)
+  const containerUsage = createContainerUsage(store, deps.paths, { closing: closing.signal })
 
   return {
     transfers,

@@ -2,14 +2,13 @@
 
 import { statSync } from 'node:fs'
 import { monotonicMs } from '@coracle/base/clock'
+import { delay } from '@coracle/base/signals'
 import { SingleFlight } from '@coracle/base/single-flight'
 import type { Paths } from '@coracle/host'
 import type { FileSystems, StoreUsage } from './images.ts'
 import type { Store } from './store/store.ts'
 
-const freshMs = 60_000
-
-export function fileSystemsOf({ layout: { layers, containers } }: Store): FileSystems {
+export function fileSystemsOf({ layout: { layers, containers } }: Pick<Store, 'layout'>): FileSystems {
   return { images: layers, containers: statSync(layers).dev === statSync(containers).dev ? layers : containers }
 }
 
@@ -24,20 +23,39 @@ export function imageUsage({ layout, index }: Store): StoreUsage {
   return { mountpoint: layout.layers, usedBytes, inodesUsed }
 }
 
-/** Counts the containers' directory at most once a minute. */
+interface CountOptions {
+  /** Ends a count that is under way. */
+  readonly closing: AbortSignal
+  readonly freshMs?: number
+  /** How long a question waits for a new count where there is an older one to tell. */
+  readonly patienceMs?: number
+}
+
+/**
+ * Counts the containers' directory at most once a minute. Whoever asks may leave: the count goes on, for the next one. A disk on which
+ * it takes long, or never ends, has the last one told.
+ */
 export function createContainerUsage(
-  store: Store,
+  store: Pick<Store, 'layout'>,
   paths: Pick<Paths, 'diskUsage'>,
+  { closing, freshMs = 60_000, patienceMs = 1000 }: CountOptions,
 ): (signal: AbortSignal) => Promise<StoreUsage> {
   const flights = new SingleFlight<StoreUsage>()
   let last: { readonly at: number; readonly usage: StoreUsage } | undefined
+  const count = async (): Promise<StoreUsage> => {
+    const { usedBytes, inodes } = await paths.diskUsage(store.layout.containers, closing)
+    const usage = { mountpoint: fileSystemsOf(store).containers, usedBytes, inodesUsed: inodes }
+    last = { at: monotonicMs(), usage }
+    return usage
+  }
+  const counting = (signal: AbortSignal) => flights.join('containers', signal, count, 'continue')
   return async (signal) => {
-    if (last !== undefined && monotonicMs() - last.at < freshMs) return last.usage
-    return flights.join('containers', signal, async (flightSignal) => {
-      const { usedBytes, inodes } = await paths.diskUsage(store.layout.containers, flightSignal)
-      const usage = { mountpoint: fileSystemsOf(store).containers, usedBytes, inodesUsed: inodes }
-      last = { at: monotonicMs(), usage }
-      return usage
-    })
+    if (last === undefined) return counting(signal)
+    const { at, usage } = last
+    if (monotonicMs() - at < freshMs) return usage
+    const newer = flights.resultOf('containers') ?? counting(closing)
+    const older = delay(patienceMs, signal).then(() => usage)
+    older.catch(() => {})
+    return Promise.race([newer.catch(() => usage), older])
   }
 }

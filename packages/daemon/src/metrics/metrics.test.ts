@@ -7,6 +7,7 @@ import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { TLSSocket } from 'node:tls'
 import { explain } from '@coracle/base/errors'
+import { abortable, within } from '@coracle/base/signals'
 import { stage } from '@coracle/base/stages'
 import { eventually } from '@coracle/testkit/eventually'
 import { parseExposition } from '@coracle/testkit/exposition'
@@ -105,6 +106,14 @@ test('every metric of the catalogue is told, in a form that scrapers take', asyn
   assert.ok((value('process_open_fds') ?? 0) > 3)
   assert.ok((value('process_max_fds') ?? 0) > 3)
   assert.ok(Math.abs((value('process_start_time_seconds') ?? 0) - Date.now() / 1000) < 600)
+})
+
+test('a disk that does not let itself be counted costs two metrics, not all', async () => {
+  const never = (signal: AbortSignal) => abortable(new Promise<never>(() => {}), within(signal, 10))
+  using metrics = createOwnMetrics({ ...observed, images: { ...observed.images, containerUsage: never } })
+  const families = new Map((await metrics.families(AbortSignal.timeout(5000))).map((family) => [family.name, family]))
+  assert.deepEqual(families.get('coracle_writable_layers_bytes')?.samples, [])
+  assert.equal(families.get('coracle_image_store_bytes')?.samples[0]?.value, 10)
 })
 
 test('docs/metrics.md lists the catalogue', () => {

@@ -1,5 +1,6 @@
 // What the daemon tells of itself.
 import { statSync } from 'node:fs'
+import { within } from '@coracle/base/signals'
 import type { CallStatistics, PullStatistics } from '@coracle/cri-server'
 import type { Host } from '@coracle/host'
 import type { ReloadableImages } from '@coracle/image'
@@ -9,6 +10,9 @@ import { family, single } from './catalogue.ts'
 import type { Family } from './exposition.ts'
 import { createProcessMetrics } from './process-metrics.ts'
 import { createStageMetrics } from './stage-metrics.ts'
+
+/** Nobody who wants to know why a disk hangs is to wait for that disk: half of a scraper's patience is for all the rest. */
+const countMs = 5000
 
 /** Spans of traces since the start; all 0 while there are none. */
 export interface SpanCounts {
@@ -91,13 +95,14 @@ function eventFamilies({ events }: Observed): readonly Family[] {
 }
 
 async function storeFamilies({ images, recordsFile }: Observed, signal: AbortSignal): Promise<readonly Family[]> {
-  const [layers, writable] = await Promise.all([images.imageUsage(signal), images.containerUsage(signal)])
+  const writable = images.containerUsage(within(signal, countMs)).catch(() => undefined)
+  const [layers, counted] = await Promise.all([images.imageUsage(signal), writable])
   return [
     single('coracle_images', images.list().length),
     single('coracle_image_store_bytes', Number(layers.usedBytes)),
     single('coracle_image_store_inodes', Number(layers.inodesUsed)),
-    single('coracle_writable_layers_bytes', Number(writable.usedBytes)),
-    single('coracle_writable_layers_inodes', Number(writable.inodesUsed)),
+    family('coracle_writable_layers_bytes', counted === undefined ? [] : [{ value: Number(counted.usedBytes) }]),
+    family('coracle_writable_layers_inodes', counted === undefined ? [] : [{ value: Number(counted.inodesUsed) }]),
     single('coracle_records_bytes', sizeOf(recordsFile) + sizeOf(`${recordsFile}-wal`)),
   ]
 }
