@@ -336,7 +336,7 @@ function fakeStats(world: World): Stats {
       ...{ kernelBytes: 0, softLimitBytes: 0, tasksMax: 0, oomKills: 0, hugePages: [], devices: [] },
     }),
     interfaces: (path) => world.interfaces.get(path) ?? [],
-    processCounts: (path) => ({ processes: world.cgroups.get(path)?.size ?? 0, fileDescriptors: 0, sockets: 0 }),
+    processCounts: async (path) => ({ processes: world.cgroups.get(path)?.size ?? 0, fileDescriptors: 0, sockets: 0 }),
     fileSystem: () => ({ device: '/dev/fake', totalBytes: 0, inodes: 0, freeInodes: 0 }),
     openFilesLimit: () => undefined,
   }

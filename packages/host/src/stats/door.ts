@@ -99,6 +99,7 @@ export interface InterfaceCounters {
 export interface ProcessCounts {
   readonly processes: number
   readonly fileDescriptors: number
+  /** Among the first 8192 open files. */
   readonly sockets: number
 }
 
@@ -110,15 +111,15 @@ export interface FileSystemSize {
   readonly freeInodes: number
 }
 
-/** Numbers of the kernel, by small synchronous reads; nothing is kept. */
+/** Numbers of the kernel, by small reads; nothing is kept. */
 export interface Stats {
   /** Undefined when the cgroup (path as in `Cgroups`) does not exist. About 0.1 ms. */
   usage(cgroupPath: string): CgroupUsage | undefined
   details(cgroupPath: string): CgroupDetails
   /** Counters of the interfaces in the network namespace pinned at `netnsPath`, without lo. Throws when there is none. */
   interfaces(netnsPath: string): readonly InterfaceCounters[]
-  /** Processes of the cgroup and their open files; those that end meanwhile count as far as they were seen. */
-  processCounts(cgroupPath: string): ProcessCounts
+  /** Processes of the cgroup and their open files; those that end meanwhile count as far as they were seen. Holds the event loop for 8 ms at most. */
+  processCounts(cgroupPath: string): Promise<ProcessCounts>
   /** The file system of a path of our own: statfs(2). */
   fileSystem(path: string): FileSystemSize
   /** Soft limit of open files of a process. Undefined: gone, or unlimited. */

@@ -35,21 +35,20 @@ export async function* podMetrics(
   }
   for (const use of pods) {
     await setImmediate()
-    const containers = use.containers.flatMap((container): ContainerMetrics[] => {
+    const containers: ContainerMetrics[] = []
+    for (const container of use.containers) {
       const cgroup = containerCgroup(services, container.container)
-      if (cgroup === undefined || container.usage === undefined) return []
+      if (cgroup === undefined || container.usage === undefined) continue
       const { state } = container.container
-      return [
-        {
-          use: container,
-          cgroup,
-          details: stats.details(cgroup),
-          counts: stats.processCounts(cgroup),
-          openFilesLimit: state.kind === 'running' ? stats.openFilesLimit(state.pid) : undefined,
-          fileSystem: sizeOf(container.fileSystem),
-        },
-      ]
-    })
+      containers.push({
+        use: container,
+        cgroup,
+        details: stats.details(cgroup),
+        counts: await stats.processCounts(cgroup),
+        openFilesLimit: state.kind === 'running' ? stats.openFilesLimit(state.pid) : undefined,
+        fileSystem: sizeOf(container.fileSystem),
+      })
+    }
     yield { use, cgroup: podCgroup(services, use.pod), containers }
   }
 }
