@@ -4,6 +4,7 @@ import { describe, it } from 'node:test'
 import { type ContainerEventResponse, ContainerEventType, ContainerState, PodSandboxState } from '@coracle/cri-api'
 import { eventually } from '@coracle/testkit/eventually'
 import { needs } from './differences.ts'
+import { failsWith } from './expect.ts'
 import { type Cri, criSuite } from './suite.ts'
 
 const words = {
@@ -150,6 +151,13 @@ criSuite('events', (cri) => {
       const sorted = delays.toSorted((a, b) => a - b)
       test.diagnostic(`from the end to its event: ${sorted.map((ms) => ms.toFixed(1)).join(' ')} ms`)
       assert.ok((sorted[0] ?? Number.POSITIVE_INFINITY) < 20)
+    })
+
+    it("a stream ends with its caller's time, and says so", async () => {
+      const listening = async () => {
+        for await (const _event of cri.runtime.getContainerEvents({}, { timeoutMs: 1000 }));
+      }
+      await failsWith('deadline_exceeded', listening())
     })
 
     it('a listener that leaves harms nobody', async () => {

@@ -39,10 +39,11 @@ criSuite(
   'event streams under load',
   (cri) => {
     afterEach(() => cri.node.clear())
-    const metric = async (name: string) => {
+    const samples = async (name: string) => {
       const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text()
-      return parseExposition(text).get(name)?.samples[0]?.value ?? 0
+      return parseExposition(text).get(name)?.samples ?? []
     }
+    const metric = async (name: string) => (await samples(name))[0]?.value ?? 0
 
     it('a slow reader ends with RESOURCE_EXHAUSTED; others lose nothing', async () => {
       using slow = openStream(cri.node.world.socket)
@@ -85,6 +86,8 @@ criSuite(
       leave.abort()
       await listening
       await eventually('nobody listens', async () => (await metric('coracle_event_subscribers')) === 0)
+      const ends = (await samples('coracle_calls_total')).filter(({ labels }) => labels['rpc'] === 'GetContainerEvents')
+      assert.deepEqual(ends.map(({ labels }) => labels['code']).toSorted(), ['CANCELLED', 'RESOURCE_EXHAUSTED'])
     })
   },
   { config: `[metrics]\nport = ${port}\n` },

@@ -153,6 +153,8 @@ function streamingCall(
         signal.throwIfAborted()
         if (!call.write(response)) await drained(call, signal)
       }
+      // What follows its caller's signal ends with it: that is not the end of what there was to tell.
+      signal.throwIfAborted()
       call.end()
     }
     withRequestId(`r${serial}`, async () => {
@@ -184,7 +186,9 @@ function drained(call: EventEmitter, signal: AbortSignal): Promise<void> {
 }
 
 function finished(method: DescMethod, request: Message, stage: Stage, failure?: { code: status; details: string }): void {
-  stage.end(failure?.details)
+  // A stream of events ends when its reader leaves.
+  const isLeft = failure?.code === status.CANCELLED && method.methodKind === 'server_streaming'
+  stage.end(isLeft ? undefined : failure?.details)
   const ms = performance.now() - stage.startedMs
   recordCall(method.name, status[failure?.code ?? status.OK], ms / 1000)
   const fields = {
@@ -193,7 +197,7 @@ function finished(method: DescMethod, request: Message, stage: Stage, failure?: 
     code: status[failure?.code ?? status.OK],
     ...summarise(request),
   }
-  if (failure !== undefined && failure.code !== status.UNIMPLEMENTED && failure.code !== status.NOT_FOUND)
+  if (failure !== undefined && !isLeft && failure.code !== status.UNIMPLEMENTED && failure.code !== status.NOT_FOUND)
     log.warn('call', { ...fields, error: failure.details })
   else if (frequent.test(method.name)) log.debug('call', fields)
   else log.info('call', fields)
