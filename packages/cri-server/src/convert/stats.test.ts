@@ -21,7 +21,7 @@ function uses(): { container: ContainerUse; pod: PodUse } {
   }
   const container = {
     ...{ container: { id: 'c', config: { ...config, metadata: { name: 'main', attempt: 1 } } }, timestampNs: 77n, usage },
-    ...{ nanoCores: 5, fileSystem: '/var/lib', layer: { usedBytes: 9n, inodes: 2n, countedAtMs: 0 } },
+    ...{ nanoCores: 5, fileSystem: '/var/lib', layer: { usedBytes: 9n, inodes: 2n, countedAtNs: 60n } },
   } as unknown as ContainerUse
   const counters = { rxBytes: 1, rxPackets: 2, rxErrors: 3, rxDropped: 4, txBytes: 5, txPackets: 6, txErrors: 7, txDropped: 8 }
   const pod = {
@@ -44,6 +44,12 @@ test('containerStatsItem() and podStatsItem() are the encodings of the whole mes
       create(ListPodSandboxStatsResponseSchema, { stats: [podStats(pod)] }),
     )
   }
+})
+
+test('the writable layer has the time at which it was counted', () => {
+  const { container } = uses()
+  assert.equal(containerStats(container).writableLayer.timestamp, 60n)
+  assert.equal(containerStats({ ...container, layer: undefined }).writableLayer.timestamp, 77n)
 })
 
 test('available memory and swap are never below nothing; the default interface stands alone', () => {

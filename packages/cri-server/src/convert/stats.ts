@@ -67,7 +67,7 @@ export function containerStats(use: ContainerUse) {
       : { memory: memory(timestamp, usage.memory, usage.memoryPressure), swap: swap(timestamp, usage.memory) }),
     ...(usage === undefined ? {} : { io: { timestamp, ...psi(usage.ioPressure) } }),
     writableLayer: {
-      timestamp,
+      timestamp: layer?.countedAtNs ?? timestamp,
       fsId: { mountpoint: use.fileSystem },
       ...(layer === undefined ? {} : { usedBytes: { value: layer.usedBytes }, inodesUsed: { value: layer.inodes } }),
     },

@@ -1,5 +1,5 @@
 import { dirname } from 'node:path'
-import { monotonicMs } from '@coracle/base/clock'
+import { monotonicMs, nowNs } from '@coracle/base/clock'
 import { explain } from '@coracle/base/errors'
 import type { ContainerId } from '@coracle/base/ids'
 import { logger } from '@coracle/base/log'
@@ -15,6 +15,11 @@ const batchSize = 200
 export interface LayerUse {
   readonly usedBytes: bigint
   readonly inodes: bigint
+  readonly countedAtNs: bigint
+}
+
+interface Counted extends LayerUse {
+  /** By the clock that never jumps. */
   readonly countedAtMs: number
 }
 
@@ -23,7 +28,7 @@ type Needs = Pick<Services, 'images' | 'host' | 'shutdown'>
 /** Sizes of writable layers. A question is answered from memory and at most starts a count in the background. */
 export class LayerUsage {
   readonly #services: Needs
-  readonly #latest = new Map<ContainerId, LayerUse>()
+  readonly #latest = new Map<ContainerId, Counted>()
   readonly #wanted = new Set<ContainerId>()
   #counting = false
 
@@ -65,10 +70,10 @@ export class LayerUsage {
       const paths = new Map(batch.map((id) => [this.#services.images.writableLayer(id), id]))
       try {
         const found = await this.#services.host.paths.diskUsages([...paths.keys()], this.#services.shutdown)
-        const countedAtMs = monotonicMs()
+        const at = { countedAtMs: monotonicMs(), countedAtNs: nowNs() }
         for (const [path, id] of paths) {
           const use = found.get(path)
-          if (use !== undefined) this.#latest.set(id, { ...use, countedAtMs })
+          if (use !== undefined) this.#latest.set(id, { ...use, ...at })
         }
       } catch (err) {
         log.warn('counting writable layers failed', { layers: batch.length, error: explain(err) })
