@@ -110,10 +110,50 @@ criSuite('coracle top', (cri) => {
     assert.match(row, / 0B$/)
   })
 
+  it('stats and statsp -w go on as JSON and YAML, too', async () => {
+    await using pod = await cri.pod()
+    const { containerId } = await container(pod, 'sleep', '1000')
+    const json = await until((text) => text.split(containerId).length > 2, 'stats', '-w', '-s', '0.2', '-o', 'json')
+    assert.equal(json.match(/^{$/gm)?.length, json.split('"stats"').length - 1)
+    const yaml = await until((text) => text.split('---\nstats:').length > 2, 'statsp', '-w', '-s', '0.2', '-o', 'yaml')
+    assert.match(yaml, new RegExp(pod.id))
+  })
+
+  it('stats refuses what no timer can wait', async () => {
+    for (const seconds of ['-1', '3000000']) {
+      const { stderr, exitCode } = await run([program, '-r', `unix://${cri.node.world.socket}`, 'stats', `-s${seconds}`], 60_000)
+      assert.notEqual(exitCode, 0)
+      assert.match(stderr, /--seconds is .*expected 0 to/)
+    }
+  })
+
+  it('metricdescs is JSON, as with crictl', async () => {
+    const { descriptors } = JSON.parse(await coracle('metricdescs')) as { descriptors: { name: string }[] }
+    assert.equal(descriptors.length, 56)
+    assert.match(await coracle('metricdescs', '-o', 'table'), /^METRIC +LABELS +MEANING$/m)
+  })
+
   it('metricsp -w goes on until interrupted', async () => {
     await using pod = await cri.pod()
     const twice = (text: string) => text.split(pod.id).length > 2
     await until(twice, 'metricsp', '-w', '--name', '^container_network_receive_bytes_total$')
+  })
+
+  it('events name a container that has been removed', async () => {
+    await using pod = await cri.pod()
+    let last = Promise.resolve()
+    const comeAndGo = async () => {
+      const config = pod.containerConfig()
+      const { containerId } = await cri.runtime.createContainer({ podSandboxId: pod.id, config, sandboxConfig: pod.config })
+      await cri.runtime.removeContainer({ containerId })
+    }
+    const deleted = /^\S+ deleted container [0-9a-f]{13} c\d+ of pod tests\/pod-\d+$/m
+    const enough = (text: string) => {
+      last = last.then(() => (deleted.test(text) ? undefined : comeAndGo()))
+      return deleted.test(text)
+    }
+    await until(enough, 'events', '-o', 'table', '--type', 'deleted')
+    await last
   })
 
   it('events in the forms of crictl', async () => {
@@ -130,6 +170,7 @@ criSuite('coracle top', (cri) => {
       await until(enough, 'events', ...args)
       await pods
     }
+    await seen(/^{.*"containerEventType":"CONTAINER_CREATED_EVENT".*}$/m)
     await seen(/^containerEventType: CONTAINER_CREATED_EVENT$/m, '-o', 'yaml')
     await seen(
       /^CONTAINER_CREATED_EVENT of tests$/m,

@@ -2,7 +2,7 @@ import { delay } from '@coracle/base/signals'
 import { ListPodSandboxMetricsResponseSchema, type Metric } from '@coracle/cri-api'
 import { defineCommand } from '../command.ts'
 import type { Context } from '../context.ts'
-import { outputOption } from '../print/output-options.ts'
+import { jsonFirstOption } from '../print/output-options.ts'
 import { messageToJson, printStructured } from '../print/structured.ts'
 import { renderTable, shortId } from '../print/table.ts'
 import { nameFilter } from '../select.ts'
@@ -15,14 +15,18 @@ export const command = defineCommand({
   options: {
     name: { kind: 'string', value: 'REGEX', help: 'by name of the metric' },
     watch: { kind: 'flag', short: 'w', help: 'again each second, until interrupted' },
-    output: outputOption,
+    output: jsonFirstOption,
   },
   operands: { min: 0, max: 1 },
   examples: ['coracle metricsp', 'coracle metricsp --name memory -o table'],
   async run(context, options, [id = '']) {
-    const print = () => printMetrics(context, { id, name: options.name, output: options.output })
+    const { name, output, watch } = options
+    const print = () => {
+      if (watch && output === 'yaml') context.out.line('---')
+      return printMetrics(context, { id, name, output })
+    }
     await print()
-    while (options.watch) {
+    while (watch) {
       await delay(1000, context.interruption())
       await print()
     }

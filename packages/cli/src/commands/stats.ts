@@ -2,12 +2,12 @@ import { type ContainerStats, type ListContainerStatsResponse, ListContainerStat
 import { defineCommand } from '../command.ts'
 import type { Context } from '../context.ts'
 import { outputOption } from '../print/output-options.ts'
-import { messageToJson, printStructured } from '../print/structured.ts'
+import { messageToJson } from '../print/structured.ts'
 import { renderTable, shortId } from '../print/table.ts'
 import { formatBytes } from '../quantities.ts'
 import { resolveContainer } from '../resolve.ts'
 import { parsePairs } from '../select.ts'
-import { compareLooks } from '../top/looks.ts'
+import { compareLooks, paceOf, printLooks } from '../top/looks.ts'
 import { cpuPercent } from '../top/rows.ts'
 
 export const command = defineCommand({
@@ -30,10 +30,12 @@ export const command = defineCommand({
     const id = name === undefined ? (options.id ?? '') : (await resolveContainer(context, name)).id
     const filter = { id, podSandboxId: options.pod ?? '', labelSelector: parsePairs('label', options.label) }
     const look = () => (options.all ? allStats(context, filter) : context.runtime.listContainerStats({ filter }))
+    const pace = paceOf(options)
     const { output } = options
-    if (output === 'json' || output === 'yaml')
-      return void (await printStructured(context.out, output, messageToJson(ListContainerStatsResponseSchema, await look())))
-    const pace = { seconds: options.seconds ?? 1, watch: options.watch }
+    if (output === 'json' || output === 'yaml') {
+      const found = async () => messageToJson(ListContainerStatsResponseSchema, await look())
+      return void (await printLooks(context, pace, { look: found, output }))
+    }
     await compareLooks(context, pace, { look, print: (before, after) => printTable(context, before.stats, after.stats) })
   },
 })

@@ -2,12 +2,12 @@ import { ListPodSandboxStatsResponseSchema, type PodSandboxStats } from '@coracl
 import { defineCommand } from '../command.ts'
 import type { Context } from '../context.ts'
 import { outputOption } from '../print/output-options.ts'
-import { messageToJson, printStructured } from '../print/structured.ts'
+import { messageToJson } from '../print/structured.ts'
 import { renderTable, shortId } from '../print/table.ts'
 import { formatBytes } from '../quantities.ts'
 import { resolvePod } from '../resolve.ts'
 import { parsePairs } from '../select.ts'
-import { compareLooks } from '../top/looks.ts'
+import { compareLooks, paceOf, printLooks } from '../top/looks.ts'
 import { cpuPercent } from '../top/rows.ts'
 
 export const command = defineCommand({
@@ -28,10 +28,12 @@ export const command = defineCommand({
     const id = name === undefined ? (options.id ?? '') : (await resolvePod(context, name)).id
     const filter = { id, labelSelector: parsePairs('label', options.label) }
     const look = () => context.runtime.listPodSandboxStats({ filter })
+    const pace = paceOf(options)
     const { output } = options
-    if (output === 'json' || output === 'yaml')
-      return void (await printStructured(context.out, output, messageToJson(ListPodSandboxStatsResponseSchema, await look())))
-    const pace = { seconds: options.seconds ?? 1, watch: options.watch }
+    if (output === 'json' || output === 'yaml') {
+      const found = async () => messageToJson(ListPodSandboxStatsResponseSchema, await look())
+      return void (await printLooks(context, pace, { look: found, output }))
+    }
     await compareLooks(context, pace, { look, print: (before, after) => printTable(context, before.stats, after.stats) })
   },
 })

@@ -8,6 +8,9 @@ export const outputOption = {
   help: 'json, yaml or table',
 } as const
 
+/** Where crictl has no table: scripts get what they know. */
+export const jsonFirstOption = { ...outputOption, help: 'json (default), yaml or table' } as const
+
 /** As inspect commands take it: no table of ours, but a template. */
 export const inspectOutputOption = {
   kind: 'string',
