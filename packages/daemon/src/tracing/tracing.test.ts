@@ -55,6 +55,8 @@ test('a call joins the trace of its caller, and its stages are spans below it', 
   assert.equal(attributes['coracle.pod.name'], 'default/web')
   assert.ok(Math.abs(Number(BigInt(root?.startTimeUnixNano ?? 0) / 1_000_000n) - Date.now()) < 600_000)
   assert.equal(collector.resources[0]?.['service.name'], 'coracled')
+  // The collector has them a moment before its answer is heard.
+  await eventually('they are counted', () => tracing.counts().exported === 3)
   assert.deepEqual(tracing.counts(), { exported: 3, dropped: 0, failed: 0 })
 })
 
