@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { statSync } from 'node:fs'
 import { describe, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { needsRoot } from '@coracle/testkit/needs-root'
 import { Bed, locate, never, processOf } from './bed.ts'
 
@@ -45,6 +46,34 @@ describe('runsc', {
     await bed.runtime.kill(made.paths, 15, false)
     assert.equal((await made.exit).exitCode, 7)
     await assert.rejects(bed.run({ args: ['/nope'] }), /\/nope: no such file/)
+  })
+
+  test('exec with a terminal: size, input, status; what it started ends with it', async () => {
+    await using bed = new Bed(program ?? '', options)
+    const made = await bed.runReady({ args: ['sh', '-c', 'echo ready; sleep 1000'] })
+    const process = processOf(['sh', '-c', 'read a; stty size; echo got $a; exit 5'], { terminal: true })
+    const session = await bed.runtime.exec(made.paths, { process, stdin: true }, never)
+    session.resize({ columns: 77, rows: 22 })
+    await sleep(300)
+    session.stdin?.write('hello\n')
+    assert.match((await session.stdout.toArray()).join(''), /hello\r\n22 77\r\ngot hello\r\n$/)
+    assert.equal(await session.exited, 5)
+    const short = await bed.runtime.exec(
+      made.paths,
+      { process: processOf(['echo', 'hi'], { terminal: true }), stdin: false },
+      never,
+    )
+    assert.equal((await short.stdout.toArray()).join(''), 'hi\r\n')
+    assert.equal(await short.exited, 0)
+    const sleeping = { process: processOf(['sleep', '2000'], { terminal: true }), stdin: false }
+    const endless = await bed.runtime.exec(made.paths, sleeping, never)
+    endless.stdout.resume()
+    await endless.terminate(true)
+    assert.notEqual(await endless.exited, 0)
+    const ps = await bed.runtime.exec(made.paths, { process: processOf(['ps', '-o', 'args']), stdin: false }, never)
+    assert.doesNotMatch((await ps.stdout.toArray()).join(''), /sleep 2000/)
+    const nope = { process: processOf(['/nope'], { terminal: true }), stdin: false }
+    await assert.rejects(bed.runtime.exec(made.paths, nope, never), /exec in container [^{]*: failed to load \/nope/)
   })
 
   test('deleted while it runs', async () => {

@@ -82,9 +82,9 @@ function exec(
   signal: AbortSignal,
 ): Promise<ExecSession> {
   if (!request.process.terminal) return execAsChild(ctx, { paths, request, spawn: spawnWithPipes }, signal)
-  // runc takes a console socket only when it does not stay to tell the exit status.
-  if (ctx.kind === 'runc' || ctx.kind === 'other') return execUnderMonitor(ctx, { paths, request }, signal)
-  return execAsChild(ctx, { paths, request, spawn: spawnWithConsole }, signal)
+  if (ctx.kind === 'crun') return execAsChild(ctx, { paths, request, spawn: spawnWithConsole }, signal)
+  // runc and gVisor take a console socket only when they do not stay to tell the exit status; gVisor ignores it otherwise.
+  return execUnderMonitor(ctx, { paths, request }, signal)
 }
 
 function contextOf(options: OciRuntimeOptions, deps: OciRuntimeDeps): RuntimeContext {

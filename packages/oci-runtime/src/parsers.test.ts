@@ -38,6 +38,8 @@ test('words of runtimes', () => {
   assert.equal(cleanWords('2026-11-20T12:00:00.000000Z: executable file `x` not found\n'), 'executable file `x` not found')
   assert.equal(cleanWords('time="2026-11-20T12:00:00Z" level=error msg="runc \\"x\\" failed"\n'), 'runc "x" failed')
   assert.equal(cleanWords('time="2026" level=debug msg="chatter"\nreal\n'), 'real')
+  assert.equal(cleanWords('{"msg":"failed to load /nope: \\"x\\"","level":"error","time":"2026"}'), 'failed to load /nope: "x"')
+  assert.equal(cleanWords('{"level":"debug","msg":"chatter"}\n{"msg":1}\n{"msg":'), '{"msg":1}; {"msg":')
   assert.equal(cleanWords('\x1b[31mred\x1b[0m\x00\x07 \xff\n\n'), 'red ÿ')
   assert.equal(cleanWords('same\nsame\nother'), 'same; other')
   assert.ok(cleanWords('x'.repeat(100_000)).length < 2100)

@@ -26,7 +26,7 @@ const notRunnable =
 const codeOfWords = (words: string): ErrorCode => (notRunnable.test(words) ? 'failed_precondition' : 'internal')
 
 /**
- * The message in what a runtime wrote to stderr: log decoration of crun (a time stamp) and runc (`time= level= msg=`, or JSON)
+ * The message in what a runtime wrote to stderr: log decoration of crun (a time stamp) and of runc and gVisor (`time= level= msg=`, or JSON)
  * taken off, control characters removed, capped at 2 KiB.
  */
 export function cleanWords(raw: string | Uint8Array): string {
@@ -42,8 +42,22 @@ export function cleanWords(raw: string | Uint8Array): string {
   return words.length > maxWords ? `${words.slice(0, maxWords)}…` : words
 }
 
+const isChatter = (level: unknown): boolean => level === 'debug' || level === 'info'
+
 function undecorated(line: string): string {
   const logrus = /^time="[^"]*" level=(\w+) msg="((?:[^"\\]|\\.)*)"/.exec(line)
-  if (logrus !== null) return logrus[1] === 'debug' || logrus[1] === 'info' ? '' : (logrus[2] ?? '').replace(/\\(.)/g, '$1')
+  if (logrus !== null) return isChatter(logrus[1]) ? '' : (logrus[2] ?? '').replace(/\\(.)/g, '$1')
+  const entry = jsonEntry(line)
+  if (entry !== undefined) return isChatter(entry.level) ? '' : entry.msg
   return line.replace(/^\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d):? (?:error: |warning: )?/, '')
+}
+
+function jsonEntry(line: string): { readonly msg: string; readonly level?: unknown } | undefined {
+  if (!line.startsWith('{')) return undefined
+  try {
+    const { msg, level } = JSON.parse(line) as { msg?: unknown; level?: unknown }
+    return typeof msg === 'string' ? { msg, level } : undefined
+  } catch {
+    return undefined
+  }
 }

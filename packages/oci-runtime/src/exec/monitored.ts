@@ -14,7 +14,7 @@ import { readRecord } from '../record.ts'
 import { OciRuntimeError } from '../words.ts'
 import { type ExecFiles, newExecFiles, removeExecFiles } from './files.ts'
 import { applyOomScore } from './oom-score.ts'
-import { identityText, wordsIn } from './session.ts'
+import { identityText, killInside, wordsIn } from './session.ts'
 import { endTree, stdioOf } from './tree.ts'
 
 const lostExitCode = 255
@@ -32,6 +32,7 @@ export async function execUnderMonitor(
     directory: files.directory,
     processFile: files.process,
     pidFile: files.pid,
+    insidePidFile: files.inside,
     logFile: files.log,
     stdin: request.stdin,
   }
@@ -44,7 +45,7 @@ export async function execUnderMonitor(
     const limit = { signal, ms: ctx.timeouts.startMs, what: actionOf(paths) }
     return await bounded(limit, (until) => underMonitor(ctx, attempt, until))
   } catch (err) {
-    if (monitor !== undefined) await abandon(ctx, paths, monitor)
+    if (monitor !== undefined) await abandon(ctx, { paths, files, monitor })
     const words = wordsIn(files)
     removeExecFiles(files)
     throw err instanceof OciRuntimeError && words !== '' ? new OciRuntimeError(actionOf(paths), words, err.exitCode) : err
@@ -52,7 +53,8 @@ export async function execUnderMonitor(
 }
 
 // The process may run already: a child of the monitor, whether or not that has said so.
-async function abandon(ctx: RuntimeContext, paths: ContainerPaths, monitor: WaitingMonitor): Promise<void> {
+async function abandon(ctx: RuntimeContext, { paths, files, monitor }: Omit<Attempt, 'request'>): Promise<void> {
+  if (ctx.kind === 'runsc') await killInside(ctx, paths, files)
   const root = ctx.deps.processes.identify(monitor.child.pid)
   if (root !== undefined) await endTree(ctx.deps, { root, cgroup: readRecord(ctx, paths)?.cgroup, stdio: new Set() }, false)
   await monitor.child[Symbol.asyncDispose]()
@@ -112,6 +114,7 @@ function session(ctx: RuntimeContext, { paths, pid, files, monitor, attached, st
     removeExecFiles(files)
   })
   const terminate = async (hangup: boolean) => {
+    if (ctx.kind === 'runsc') await killInside(ctx, paths, files)
     await endTree(ctx.deps, { root: process ?? { pid, startTime: 0n }, cgroup: readRecord(ctx, paths)?.cgroup, stdio }, hangup)
     const timer = new AbortController()
     await Promise.race([exited, delay(1000, timer.signal)]).finally(() => timer.abort())

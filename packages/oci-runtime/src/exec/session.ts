@@ -120,8 +120,8 @@ async function startFailure(paths: ContainerPaths, files: ExecFiles, running: Ru
   return new OciRuntimeError(`exec in container ${paths.id}`, words, exitCode)
 }
 
-// The process lives in the sandbox: killing gVisor's client on the host would only hide it.
-async function killInside(ctx: RuntimeContext, paths: ContainerPaths, files: ExecFiles): Promise<void> {
+/** The process lives in the sandbox: killing gVisor's client on the host would only hide it. */
+export async function killInside(ctx: RuntimeContext, paths: ContainerPaths, files: ExecFiles): Promise<void> {
   const pid = readPidFile(files.inside)
   if (pid === undefined) return
   const args = ['kill', `--pid=${pid}`, paths.id, '9']

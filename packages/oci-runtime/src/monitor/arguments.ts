@@ -56,15 +56,21 @@ export interface TerminalExec {
   readonly directory: string
   readonly processFile: string
   readonly pidFile: string
+  /** The pid in a sandbox's own numbers, of gVisor only. */
+  readonly insidePidFile: string
   /** The runtime's log: with a terminal its words do not reach the monitor. */
   readonly logFile: string
   readonly stdin: boolean
 }
 
+/** conmon says --tty to an exec; gVisor does not know the word, and looks into the file of the process. */
+const withoutTty = 'for word; do shift; [ "$word" = --tty ] || set -- "$@" "$word"; done; exec "$0" "$@"'
+
 /** For an exec with a terminal. It waits for us to attach before it starts the process, so that no output is lost. */
 export function execArguments(ctx: RuntimeContext, paths: ContainerPaths, exec: TerminalExec): readonly string[] {
+  const gvisor = ctx.kind === 'runsc'
   return [
-    ...common(ctx, paths),
+    ...common(ctx, paths, gvisor ? withoutTty : undefined),
     '--api-version=1',
     '--exec',
     '--exec-attach',
@@ -72,6 +78,7 @@ export function execArguments(ctx: RuntimeContext, paths: ContainerPaths, exec: 
     `--bundle=${exec.directory}`,
     `--container-pidfile=${exec.pidFile}`,
     `--runtime-arg=--log=${exec.logFile}`,
+    ...(gvisor ? [`--runtime-opt=--internal-pid-file=${exec.insidePidFile}`] : []),
     '--log-path=none',
     '--terminal',
     ...(exec.stdin ? ['--stdin'] : []),
