@@ -50,6 +50,7 @@ export function callFailed(action: string, number = errno()): CodedError {
 // Numbers of calls without a wrapper in the C library of Debian 12; from 424 on the same on every architecture.
 export const SYS = {
   bpf: process.arch === 'arm64' ? 280 : 321,
+  schedSetattr: process.arch === 'arm64' ? 274 : 314,
   pidfdSendSignal: 424,
   pidfdOpen: 434,
   closeRange: 436,
@@ -58,6 +59,7 @@ export const SYS = {
 
 // syscall(2) is variadic; on x86-64 and arm64 Linux integer arguments of variadic functions travel as those of others.
 const syscallWords = lazily('long syscall(long n, long a, long b, long c, long d)')
+const syscallAttributes = lazily('long syscall(long n, long pid, const void *attributes, long flags)')
 const syscallPath = lazily('long syscall(long n, long a, const void *b, void *c, long d)')
 
 interface Received {
@@ -209,11 +211,10 @@ export const libc = {
     status: Int32Array,
     options: number,
   ) => number,
-  schedSetScheduler: lazily('int sched_setscheduler(int pid, int policy, const void *priority)') as (
-    pid: number,
-    policy: number,
-    priority: Int32Array,
-  ) => number,
+  schedGetScheduler: lazily('int sched_getscheduler(int pid)') as (pid: number) => number,
+  /** sched_setattr(2). */
+  schedSetAttributes: (pid: number, attributes: Uint8Array): number =>
+    syscallAttributes(SYS.schedSetattr, pid, attributes, 0) as number,
   waitid: lazily('int waitid(int kind, unsigned int id, void *info, int options)') as (
     kind: number,
     id: number,
