@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { tmpdir } from 'node:os'
 import { test } from 'node:test'
+import { stagesUnderWay } from '@coracle/base/stages'
 import type { DiskUsage } from '@coracle/host'
 import type { Store } from './store/store.ts'
 import { createContainerUsage } from './usage.ts'
@@ -25,6 +26,7 @@ test('the count of writable layers goes on for others when the one who asked has
   const disk = slowDisk()
   const usage = createContainerUsage(store, disk, { closing: soon() })
   await assert.rejects(usage(AbortSignal.timeout(10)))
+  assert.ok([...stagesUnderWay()].some(({ kind }) => kind === 'disk usage'))
   const next = usage(soon())
   disk.end(7n)
   assert.equal((await next).usedBytes, 7n)

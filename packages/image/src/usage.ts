@@ -40,7 +40,7 @@ export function createContainerUsage(
   paths: Pick<Paths, 'diskUsage'>,
   { closing, freshMs = 60_000, patienceMs = 1000 }: CountOptions,
 ): (signal: AbortSignal) => Promise<StoreUsage> {
-  const flights = new SingleFlight<StoreUsage>()
+  const flights = new SingleFlight<StoreUsage>('disk usage')
   let last: { readonly at: number; readonly usage: StoreUsage } | undefined
   const count = async (): Promise<StoreUsage> => {
     const { usedBytes, inodes } = await paths.diskUsage(store.layout.containers, closing)

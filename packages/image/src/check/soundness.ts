@@ -21,7 +21,7 @@ export class Soundness {
   readonly #deps: CheckDeps
   readonly #session: Session
   readonly #suspects: Set<LayerKey>
-  readonly #flights = new SingleFlight<void>()
+  readonly #flights = new SingleFlight<void>('layer check')
 
   constructor(store: Store, deps: CheckDeps, session: Session) {
     this.#store = store

@@ -3,6 +3,7 @@ import { monotonicMs, nowNs } from '@coracle/base/clock'
 import { explain } from '@coracle/base/errors'
 import type { ContainerId } from '@coracle/base/ids'
 import { logger } from '@coracle/base/log'
+import { stage } from '@coracle/base/stages'
 import type { Services } from '../services.ts'
 
 const log = logger('lifecycle')
@@ -69,7 +70,9 @@ export class LayerUsage {
       const batch = [...this.#wanted].slice(0, batchSize)
       const paths = new Map(batch.map((id) => [this.#services.images.writableLayer(id), id]))
       try {
-        const found = await this.#services.host.paths.diskUsages([...paths.keys()], this.#services.shutdown)
+        const { host, shutdown } = this.#services
+        const what = ['disk usage', 'writable layers'] as const
+        const found = await stage(what, () => host.paths.diskUsages([...paths.keys()], shutdown))
         const at = { countedAtMs: monotonicMs(), countedAtNs: nowNs() }
         for (const [path, id] of paths) {
           const use = found.get(path)

@@ -1,8 +1,36 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { setImmediate } from 'node:timers/promises'
+import { nowNs } from '@coracle/base/clock'
+import type { ContainerId } from '@coracle/base/ids'
+import { stagesUnderWay } from '@coracle/base/stages'
 import type { CgroupUsage } from '@coracle/host'
 import { CpuWindows } from './cpu-windows.ts'
+import { LayerUsage } from './layer-usage.ts'
 import { sumUsage } from './sum.ts'
+
+test('LayerUsage counts in the background, where one sees what it hangs in, and says when it counted', async () => {
+  const counted = Promise.withResolvers<Map<string, object>>()
+  // Only what is asked of them here.
+  const services = {
+    images: { writableLayer: (id: string) => `/layers/${id}/diff` },
+    host: { paths: { diskUsages: () => counted.promise } },
+    shutdown: new AbortController().signal,
+  } as unknown as ConstructorParameters<typeof LayerUsage>[0]
+  const layers = new LayerUsage(services)
+  const id = 'c' as ContainerId
+  assert.equal(layers.latest(id), undefined)
+  await setImmediate()
+  const counts = () => [...stagesUnderWay()].filter(({ kind, on }) => kind === 'disk usage' && on === 'writable layers')
+  assert.equal(counts().length, 1)
+  const before = nowNs()
+  counted.resolve(new Map([['/layers/c/diff', { usedBytes: 5n, inodes: 2n }]]))
+  await setImmediate()
+  assert.equal(counts().length, 0)
+  const use = layers.latest(id)
+  assert.equal(use?.usedBytes, 5n)
+  assert.ok((use?.countedAtNs ?? 0n) > before)
+})
 
 test('CpuWindows measures between readings a second apart', () => {
   const windows = new CpuWindows()
