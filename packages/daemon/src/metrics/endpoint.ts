@@ -60,7 +60,7 @@ export async function serveMetrics(options: MetricsOptions, metrics: OwnMetrics)
 }
 
 function answerScrape(metrics: OwnMetrics, { url, method }: IncomingMessage, response: ServerResponse): void {
-  if (url !== '/metrics' || method !== 'GET') {
+  if (url?.split('?')[0] !== '/metrics' || method !== 'GET') {
     response.writeHead(404).end()
     return
   }

@@ -140,6 +140,8 @@ test('serveMetrics() serves one path, and says when it cannot', async () => {
     const reply = await fetch(`http://127.0.0.1:${server.port}/metrics`)
     assert.match(reply.headers.get('content-type') ?? '', /^text\/plain; version=0\.0\.4/)
     assert.match(await reply.text(), /^a 1$/m)
+    // Scrapers may be told to send parameters.
+    assert.equal((await fetch(`http://127.0.0.1:${server.port}/metrics?node=a`)).status, 200)
     assert.equal((await fetch(`http://127.0.0.1:${server.port}/`)).status, 404)
     assert.equal((await fetch(`http://127.0.0.1:${server.port}/metrics`, { method: 'POST' })).status, 404)
     await assert.rejects(serveMetrics({ ...loopback, port: server.port }, metrics), /metrics\.port/)
