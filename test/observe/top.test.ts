@@ -148,9 +148,11 @@ criSuite('coracle top', (cri) => {
       await cri.runtime.removeContainer({ containerId })
     }
     const deleted = /^\S+ deleted container [0-9a-f]{13} c\d+ of pod tests\/pod-\d+$/m
+    let isSeen = false
     const enough = (text: string) => {
-      last = last.then(() => (deleted.test(text) ? undefined : comeAndGo()))
-      return deleted.test(text)
+      isSeen ||= deleted.test(text)
+      last = last.then(() => (isSeen ? undefined : comeAndGo()))
+      return isSeen
     }
     await until(enough, 'events', '-o', 'table', '--type', 'deleted')
     await last
@@ -162,10 +164,12 @@ criSuite('coracle top', (cri) => {
     }
     const seen = async (pattern: RegExp, ...args: string[]) => {
       let pods = Promise.resolve()
+      let isSeen = false
       const enough = (text: string) => {
+        isSeen ||= pattern.test(text)
         // The stream may open only after the first pods have come and gone.
-        pods = pods.then(() => (pattern.test(text) ? undefined : happen()))
-        return pattern.test(text)
+        pods = pods.then(() => (isSeen ? undefined : happen()))
+        return isSeen
       }
       await until(enough, 'events', ...args)
       await pods
