@@ -12,7 +12,7 @@ export interface PodEvent {
   /** Of the container, or of the pod itself. */
   readonly id: ContainerId | PodId
   readonly kind: PodEventKind
-  /** Greater than that of every event before. */
+  /** Greater than that of every event before, unless the clock was set back. */
   readonly createdAt: bigint
   /** The pod and all its containers, the newest first, right after the change. A deleted pod is told as it was. */
   readonly pod: Pod | undefined
