@@ -1,3 +1,4 @@
+import { codeOf } from '@coracle/base/errors'
 import { type ContainerStats, type ListContainerStatsResponse, ListContainerStatsResponseSchema } from '@coracle/cri-api'
 import { defineCommand } from '../command.ts'
 import type { Context } from '../context.ts'
@@ -66,8 +67,13 @@ async function allStats({ runtime }: Context, filter: Filter): Promise<ListConta
   const known = new Set(listed.stats.map(({ attributes }) => attributes?.id))
   for (const { id } of containers) {
     if (known.has(id)) continue
-    const { stats } = await runtime.containerStats({ containerId: id })
-    if (stats !== undefined) listed.stats.push(stats)
+    try {
+      const { stats } = await runtime.containerStats({ containerId: id })
+      if (stats !== undefined) listed.stats.push(stats)
+    } catch (err) {
+      // Removed since it was listed.
+      if (codeOf(err) !== 'not_found') throw err
+    }
   }
   return listed
 }
