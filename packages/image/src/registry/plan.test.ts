@@ -111,6 +111,21 @@ describe('the plan of a pull', () => {
     assert.deepEqual(await urls('reg.io:5000/x', { blocked: ['reg.io'] }), ['https://reg.io:5000/v2/x'])
   })
 
+  test('a blocked host is asked neither as a mirror nor as the place that a registry has moved to', async () => {
+    write('registries.conf', '[[registry]]\nlocation = "r.io"\n[[registry.mirror]]\nlocation = "bad.io/cache"')
+    const own = { blocked: ['bad.io', 'docker.io'], from: { 'registries.bad.io.blocked': '/c.toml:9' } }
+    const { endpoints, remarks } = await plan('r.io/x', own)
+    assert.deepEqual(
+      endpoints.map(({ endpoint }) => endpoint.host),
+      ['r.io'],
+    )
+    assert.match(remarks.join(), /registries\.conf:3: mirror bad\.io is not asked: registry "bad\.io" is blocked .*\/c\.toml:9/)
+    write('registries.conf', '[[registry]]\nprefix = "r.io"\nlocation = "bad.io"')
+    await assert.rejects(plan('r.io/x', own), /"bad\.io" is blocked by the configuration \(\/c\.toml:9\)/)
+    write('hosts/q.io/hosts.toml', 'server = "https://registry-1.docker.io"')
+    await assert.rejects(plan('q.io/x', own), /"registry-1\.docker\.io" is blocked/)
+  })
+
   test('a registry that moved; credentials of the request stay at home', async () => {
     write(
       'registries.conf',

@@ -1,5 +1,5 @@
 // From a reference to the endpoints to ask, with everything that each needs, and the reason of each: docs/decisions/0500.
-import { invalid, precondition } from '@coracle/base/errors'
+import { explain, invalid, precondition } from '@coracle/base/errors'
 import { quote } from '@coracle/base/ids'
 import { digestedName, formatReference, nameOf, type Reference, taggedName, withPlainHost } from '@coracle/oci-spec/reference'
 import { type CredentialSources, findCredentials } from './credentials.ts'
@@ -58,8 +58,8 @@ export async function planPull(deps: PlanDeps, reference: Reference, signal: Abo
   const conf = told(deps.files.registriesConf(), remarks)
   const certificates = told(deps.files.certificates(), remarks)
   remarks.push(...conf.warnings)
-  refuseBlocked(config, reference)
-  const choices = choose({ ...deps, config }, { reference, conf, certificates, remarks })
+  refuseBlocked(config, reference.registry)
+  const choices = withoutBlocked(config, choose({ ...deps, config }, { reference, conf, certificates, remarks }), remarks)
   refuseBroken(choices, certificates)
   const speaksTls = choices.some(({ place }) => !place.endpoint.insecure)
   const sources: CredentialSources = {
@@ -98,11 +98,25 @@ function told<T>(loaded: { readonly value: T; readonly problem: string | undefin
   return loaded.value
 }
 
-function refuseBlocked({ blocked = [], from }: RegistriesConfig, { registry }: Reference): void {
-  const entry = blocked.find((host) => withPlainHost(host) === withPlainHost(registry))
+function refuseBlocked(config: RegistriesConfig, registry: string): void {
+  const entry = config.blocked?.find((host) => withPlainHost(hostOfRegistry(host)) === withPlainHost(hostOfRegistry(registry)))
   if (entry === undefined) return
-  const where = from?.[`registries.${entry}.blocked`]
+  const where = config.from?.[`registries.${entry}.blocked`]
   throw invalid(`registry ${quote(registry)} is blocked by the configuration${where === undefined ? '' : ` (${where})`}`)
+}
+
+/** A blocked host is not asked as a mirror either. Throws `invalid_argument` where the registry has been moved to one. */
+function withoutBlocked(config: RegistriesConfig, choices: readonly Choice[], remarks: string[]): readonly Choice[] {
+  return choices.filter(({ place, role, from }) => {
+    try {
+      refuseBlocked(config, place.endpoint.host)
+      return true
+    } catch (err) {
+      if (role === 'registry') throw err
+      remarks.push(`${from.join(', ')}: mirror ${place.endpoint.host} is not asked: ${explain(err)}`)
+      return false
+    }
+  })
 }
 
 function refuseBroken(choices: readonly Choice[], certificates: readonly HostCertificates[]): void {
