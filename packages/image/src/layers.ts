@@ -14,13 +14,15 @@ import type { Descriptor } from '@coracle/oci-spec/image'
 import type { LayerProgress } from './images.ts'
 import type { Settings } from './options.ts'
 import type { RegistrySource } from './registry/client.ts'
+import { type Endpoint, keyOfEndpoint } from './registry/endpoints.ts'
+import { RegistryError } from './registry/errors.ts'
 import { pruneDownloads } from './store/downloads.ts'
 import { isSound, type LayerKey } from './store/index.ts'
 import { partsOf } from './store/layout.ts'
 import { Leftovers } from './store/leftovers.ts'
 import { reserveStaging, type Staging, type Store } from './store/store.ts'
 import { isLinkBelow } from './unpack/link-below-error.ts'
-import { blobName, type LayerPlace, recordName, skeletonName, type UnpackedLayer } from './unpack/messages.ts'
+import { blobName, type LayerPlace, recordName, registryErrorIn, skeletonName, type UnpackedLayer } from './unpack/messages.ts'
 import type { JobHandle, UnpackPool } from './unpack/pool.ts'
 
 const log = logger('image')
@@ -62,6 +64,7 @@ export class Layers {
   /** Resolves when the layer is in the store, durably. Throws `LinkBelowError` when it cannot stand alone, as it should. */
   async ensure(wanted: LayerRequest, signal: AbortSignal): Promise<void> {
     let request = wanted
+    const failures: unknown[] = []
     for (let tries = 1; ; tries++) {
       if (isSound(this.#deps.store.index.layer(keyOf(request)))) return request.onProgress('present', request.blob.size)
       let own = false
@@ -75,9 +78,11 @@ export class Layers {
       } catch (err) {
         signal.throwIfAborted()
         if (isLinkBelow(err)) throw err
+        if (own) failures.push(err)
         const next = own ? withoutFirstEndpoint(request, err) : undefined
         // Somebody else's blob was bad, or a worker was killed: our own try is still due. Bad bytes: another endpoint may have better ones.
-        if (tries >= 3 || (own && next === undefined && codeOf(err) !== 'unavailable')) throw err
+        if (next === undefined && (tries >= 3 || (own && codeOf(err) !== 'unavailable')))
+          throw toldTogether(wanted, failures, err)
         request = next ?? request
         log.warn('layer is tried again', { diffId: request.diffId, error: String(err) })
       }
@@ -260,10 +265,21 @@ function record(store: Store, number: number, { key, blob, layer }: FinishedLaye
   if (before !== undefined && before.origin === undefined) store.retired.add(before.number)
 }
 
+/** What went wrong at all endpoints that were asked one after the other, as the error that the last one gave. */
+function toldTogether({ source }: LayerRequest, failures: readonly unknown[], last: unknown): unknown {
+  if (failures.length < 2) return last
+  const hosts = new Set(source.endpoints.map(({ host }) => host))
+  const text = `${[...new Set(failures.map(explain))].join('; ')} (asked: ${[...hosts].join(', ')})`
+  const registry = registryErrorIn(last)
+  return registry === undefined ? new CodedError(codeOf(last), text) : new RegistryError(registry.failure, text)
+}
+
 /** The request for the endpoints behind the first, when what came from it was not what it should be; undefined when there are none. */
 function withoutFirstEndpoint(request: LayerRequest, err: unknown): LayerRequest | undefined {
   const [first, ...rest] = request.source.endpoints
-  const endpoints = rest.filter(({ host }) => host !== first?.host)
+  const isFirst = (one: Endpoint) =>
+    first !== undefined && (keyOfEndpoint(one) === keyOfEndpoint(first) || (one.isPlainTwin === true && one.host === first.host))
+  const endpoints = rest.filter((one) => !isFirst(one))
   if (endpoints.length === 0 || !['data_loss', 'invalid_argument'].includes(codeOf(err))) return undefined
   return { ...request, source: { ...request.source, endpoints } }
 }
