@@ -40,6 +40,11 @@ test('every way to write an option', () => {
   assert.deepEqual(operands, ['x', 'y'])
 })
 
+test('a choice is meant in whatever case it is written', () => {
+  assert.equal(parseArguments(table, ['-o', 'JSON']).options.output, 'json')
+  assert.throws(() => parseArguments(table, ['-o', 'js']), /option -o is "js"; expected one of json, yaml/)
+})
+
 test('nothing given: flags false, lists empty, the rest undefined', () => {
   const { options } = parseArguments(table, [])
   assert.deepEqual(options, {

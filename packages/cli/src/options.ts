@@ -97,10 +97,11 @@ function assign(values: Record<string, unknown>, occurrence: Occurrence, table: 
     values[name] = occurrence.text !== 'false'
     return
   }
-  const text = occurrence.text ?? rest.shift()
-  if (text === undefined) throw new UsageError(`option ${shown} needs a value${spec.value ? `: ${spec.value}` : ''}`)
-  if (spec.choices && !spec.choices.includes(text))
-    throw new UsageError(`option ${shown} is "${text}"; expected one of ${spec.choices.join(', ')}`)
+  const given = occurrence.text ?? rest.shift()
+  if (given === undefined) throw new UsageError(`option ${shown} needs a value${spec.value ? `: ${spec.value}` : ''}`)
+  // Tables show `Running` where --state takes `running`.
+  const text = spec.choices ? spec.choices.find((choice) => choice.toLowerCase() === given.toLowerCase()) : given
+  if (text === undefined) throw new UsageError(`option ${shown} is "${given}"; expected one of ${spec.choices?.join(', ')}`)
   const before = values[name]
   values[name] = spec.kind === 'list' ? [...(Array.isArray(before) ? before : []), text] : convert(spec, shown, text)
 }

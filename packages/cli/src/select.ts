@@ -1,5 +1,6 @@
 // The filters that ps, pods and stats share: what the server can filter goes into the request, the rest is done here.
 import { invalid } from '@coracle/base/errors'
+import type { OptionTable } from './options.ts'
 import { UsageError } from './usage-error.ts'
 
 /** `key=value` pairs as a map. */
@@ -24,8 +25,18 @@ export function nameFilter(option: string, text: string | undefined): (name: str
   }
 }
 
-/** Newest first; at most `count` when given. */
+/** Targets are either named or filtered for. @throws UsageError when both was done. */
+export function requireOneWay(options: Readonly<Record<string, unknown>>, filters: OptionTable, names: readonly string[]): void {
+  if (names.length === 0) return
+  const given = Object.keys(filters).find((name) => {
+    const value = options[name]
+    return Array.isArray(value) ? value.length > 0 : value !== undefined && value !== false
+  })
+  if (given !== undefined) throw new UsageError(`option --${given} goes without names`)
+}
+
+/** Newest first; at most `count` when given, and all of them for 0, as with crictl. */
 export function newest<T extends { readonly createdAt: bigint }>(items: readonly T[], count?: number): T[] {
   const sorted = [...items].sort((a, b) => (a.createdAt < b.createdAt ? 1 : a.createdAt > b.createdAt ? -1 : 0))
-  return count === undefined ? sorted : sorted.slice(0, count)
+  return count ? sorted.slice(0, count) : sorted
 }

@@ -1,4 +1,5 @@
-import { StatusResponseSchema } from '@coracle/cri-api'
+import { RuntimeFeaturesSchema, RuntimeHandlerSchema, RuntimeStatusSchema } from '@coracle/cri-api'
+import { toJson } from '@coracle/cri-api/json'
 import { defineCommand } from '../command.ts'
 import { templateOption } from '../print/output-options.ts'
 import { messageToJson, parseInfo, printStructured } from '../print/structured.ts'
@@ -23,11 +24,15 @@ export const command = defineCommand({
   examples: ['coracle info', "coracle info -o go-template --template '{{json .status.conditions}}'"],
   async run({ runtime, out }, options) {
     const reply = await runtime.status({ verbose: !options.quiet })
-    const { info } = reply
-    reply.info = {}
-    const json = messageToJson(StatusResponseSchema, reply)
-    const { info: _empty, ...status } = json as Record<string, typeof json>
-    const value = { ...status, ...parseInfo(info) }
+    const { status, features, runtimeHandlers, info } = reply
+    // As crictl has it: what is not so is left out, names as in the proto file.
+    const asInProto = { useProtoFieldName: true }
+    const value = {
+      ...(status === undefined ? {} : { status: messageToJson(RuntimeStatusSchema, status) }),
+      runtimeHandlers: runtimeHandlers.map((handler) => toJson(RuntimeHandlerSchema, handler, asInProto)),
+      ...(features === undefined ? {} : { features: toJson(RuntimeFeaturesSchema, features, asInProto) }),
+      ...parseInfo(info),
+    }
     if (options.output === 'go-template' || options.template !== undefined)
       out.line(renderTemplate(options.template ?? '', value))
     else await printStructured(out, options.output ?? 'json', value)

@@ -7,14 +7,16 @@ import { type Inspected, type InspectOptions, printInspected, timestamp, withDat
 import { inspectOutputOption, templateOption } from '../print/output-options.ts'
 import { messageToJson, printStructured } from '../print/structured.ts'
 import { resolveContainer } from '../resolve.ts'
+import { requireOneWay } from '../select.ts'
 import { UsageError } from '../usage-error.ts'
-import { stateText } from './ps.ts'
+import { containerFilters, findContainers, stateText } from './ps.ts'
 
 export const command = defineCommand({
   name: 'inspect',
   summary: 'Show everything about containers, or about images elsewhere',
-  usage: 'inspect [options] CONTAINER…',
+  usage: 'inspect [options] [CONTAINER…]',
   description:
+    'Without a name: those that the filters leave, of the running ones or, with -a, -n, -l or --state, of others. ' +
     'With --remote the arguments are images in registries, directories or archives (docker://NAME, oci:DIR[:REF], …; a plain name is ' +
     'one of a registry): their digest, platforms, layers and config, without pulling them.',
   options: {
@@ -29,24 +31,29 @@ export const command = defineCommand({
     raw: { kind: 'flag', help: 'with --remote: the manifest or index as it is, byte for byte' },
     platform: { kind: 'string', value: 'OS/ARCH', help: 'with --remote: the image of an index (default: this machine’s)' },
     ...registryOptions,
+    ...containerFilters,
   },
-  operands: { min: 1 },
+  operands: { min: 0 },
   examples: [
     'coracle inspect web',
     'coracle inspect --isolation web',
+    'coracle inspect --label app=web -q',
     'coracle inspect --remote docker://registry.k8s.io/pause:3.10',
     "coracle inspect -o go-template --template '{{.info.pid}}' 3f2a1b",
   ],
   async run(context, options, names) {
-    if (options.isolation) return showIsolation(context, options, names)
     if (options.remote) {
+      if (names.length === 0) throw new UsageError('inspect --remote needs an image')
       const { printRemote } = await import('../moving/print-remote.ts')
       return printRemote(context, options, names)
     }
     if (options.raw) throw new UsageError('--raw goes with --remote')
+    requireOneWay(options, containerFilters, names)
+    const targets = names.length > 0 ? names : (await findContainers(context, options)).containers.map(({ id }) => id)
+    if (options.isolation) return showIsolation(context, options, targets)
     const inspected = []
-    for (const name of names) {
-      const { id } = await resolveContainer(context, name)
+    for (const target of targets) {
+      const { id } = await resolveContainer(context, target)
       const { status, info } = await context.runtime.containerStatus({ containerId: id, verbose: !options.quiet })
       if (!status) throw notFound(`container ${id} has no status`)
       inspected.push({ status: statusJson(status), info, rows: rowsOf(status) })
@@ -75,7 +82,9 @@ async function showIsolation(
 }
 
 function statusJson(status: ContainerStatus): Inspected['status'] {
-  return withDates(messageToJson(ContainerStatusSchema, status), ['createdAt', 'startedAt', 'finishedAt'])
+  const json = withDates(messageToJson(ContainerStatusSchema, status), ['createdAt', 'startedAt', 'finishedAt'])
+  // The CRI's names of signals have no prefix.
+  return { ...json, stopSignal: String(json['stopSignal']).replace(/^SIGNAL_/, '') }
 }
 
 function rowsOf(status: ContainerStatus): Inspected['rows'] {

@@ -5,22 +5,28 @@ import { type Inspected, printInspected, timestamp, withDates } from '../print/i
 import { inspectOutputOption, templateOption } from '../print/output-options.ts'
 import { messageToJson } from '../print/structured.ts'
 import { resolvePod } from '../resolve.ts'
+import { requireOneWay } from '../select.ts'
+import { findPods, podFilters } from './pods.ts'
 
 export const command = defineCommand({
   name: 'inspectp',
   summary: 'Show everything about pods',
-  usage: 'inspectp [options] POD…',
+  usage: 'inspectp [options] [POD…]',
+  description: 'Without a name: those that the filters leave.',
   options: {
     output: inspectOutputOption,
     template: templateOption,
     quiet: { kind: 'flag', short: 'q', help: 'without the runtime’s own information' },
+    ...podFilters,
   },
-  operands: { min: 1 },
+  operands: { min: 0 },
   examples: ['coracle inspectp web', "coracle inspectp -o go-template --template '{{.status.network.ip}}' web"],
   async run(context, options, names) {
+    requireOneWay(options, podFilters, names)
+    const targets = names.length > 0 ? names : (await findPods(context.runtime, options)).items.map(({ id }) => id)
     const inspected = []
-    for (const name of names) {
-      const { id } = await resolvePod(context, name)
+    for (const target of targets) {
+      const { id } = await resolvePod(context, target)
       const { status, info } = await context.runtime.podSandboxStatus({ podSandboxId: id, verbose: !options.quiet })
       if (!status) throw notFound(`pod ${id} has no status`)
       const json = withDates(messageToJson(PodSandboxStatusSchema, status), ['createdAt'])

@@ -20,7 +20,7 @@ export const command = defineCommand({
     since: { kind: 'string', value: 'TIME', help: 'only what is younger: a time (2030-01-02T15:04:05Z) or a duration (10m)' },
     'limit-bytes': { kind: 'size', value: 'SIZE', help: 'stop after so many bytes' },
     timestamps: { kind: 'flag', short: 't', help: 'put the time before each line' },
-    stream: { kind: 'string', value: 'STREAM', choices: ['stdout', 'stderr', 'all'], help: 'only stdout or stderr' },
+    stream: { kind: 'string', short: 's', value: 'STREAM', choices: ['stdout', 'stderr', 'all'], help: 'only stdout or stderr' },
     reopen: { kind: 'flag', short: 'r', help: 'let the runtime reopen the log file first' },
   },
   operands: { min: 1, max: 1 },

@@ -1,6 +1,7 @@
-import { type Container, ContainerState, ListContainersResponseSchema } from '@coracle/cri-api'
+import { type Container, ContainerState, type ListContainersResponse, ListContainersResponseSchema } from '@coracle/cri-api'
 import { defineCommand } from '../command.ts'
 import type { Context } from '../context.ts'
+import type { OptionTable, OptionValues } from '../options.ts'
 import { outputOption } from '../print/output-options.ts'
 import { mapLines, renderTable, shortId } from '../print/table.ts'
 import { formatAge } from '../quantities.ts'
@@ -13,66 +14,80 @@ const STATES = {
   unknown: ContainerState.CONTAINER_UNKNOWN,
 } as const
 
+/** Which containers: the options that `ps` and `inspect` share. */
+export const containerFilters = {
+  all: { kind: 'flag', short: 'a', help: 'containers in every state' },
+  name: { kind: 'string', value: 'REGEX', help: 'by container name' },
+  pod: { kind: 'string', short: 'p', value: 'ID', help: 'of one pod' },
+  namespace: { kind: 'string', value: 'REGEX', help: 'by namespace of the pod' },
+  image: { kind: 'string', value: 'IMAGE', help: 'by image id or name' },
+  label: { kind: 'list', value: 'KEY=VALUE', help: 'by label' },
+  state: {
+    kind: 'string',
+    short: 's',
+    value: 'STATE',
+    choices: Object.keys(STATES),
+    help: 'created, running, exited or unknown',
+  },
+  latest: { kind: 'flag', short: 'l', help: 'the newest container, whatever its state' },
+  last: { kind: 'number', short: 'n', value: 'N', help: 'the N newest containers, whatever their state; 0 for all' },
+} as const satisfies OptionTable
+
 export const command = defineCommand({
   name: 'ps',
   summary: 'List containers',
   usage: 'ps [options]',
   description: 'Only running containers, unless -a, --state, --id, --latest or --last asks for others.',
   options: {
-    all: { kind: 'flag', short: 'a', help: 'containers in every state' },
     quiet: { kind: 'flag', short: 'q', help: 'only ids, in full' },
     verbose: { kind: 'flag', short: 'v', help: 'a block of lines for each container' },
     output: outputOption,
     id: { kind: 'string', value: 'ID', help: 'by id or start of an id' },
-    name: { kind: 'string', value: 'REGEX', help: 'by container name' },
-    pod: { kind: 'string', short: 'p', value: 'ID', help: 'of one pod' },
-    namespace: { kind: 'string', value: 'REGEX', help: 'by namespace of the pod' },
-    image: { kind: 'string', value: 'IMAGE', help: 'by image id or name' },
-    label: { kind: 'list', value: 'KEY=VALUE', help: 'by label' },
-    state: {
-      kind: 'string',
-      short: 's',
-      value: 'STATE',
-      choices: Object.keys(STATES),
-      help: 'created, running, exited or unknown',
-    },
-    latest: { kind: 'flag', short: 'l', help: 'the newest container, whatever its state' },
-    last: { kind: 'number', short: 'n', value: 'N', help: 'the N newest containers, whatever their state' },
+    ...containerFilters,
     'no-trunc': { kind: 'flag', help: 'ids in full' },
     'resolve-image-path': { kind: 'flag', short: 'r', help: "the image's tag instead of its id" },
   },
   operands: { min: 0, max: 0 },
   examples: ['coracle ps', 'coracle ps -a --name web', 'coracle ps -q --label app=web', 'coracle ps -a -o json'],
   async run(context, options) {
-    const count = options.latest ? 1 : options.last
-    const everyState = options.all || options.id !== undefined || count !== undefined
-    const stateName = options.state ?? (everyState ? undefined : 'running')
-    const state = stateName === undefined ? undefined : STATES[stateName as keyof typeof STATES]
-    const reply = await context.runtime.listContainers({
-      filter: {
-        id: options.id ?? '',
-        podSandboxId: options.pod ?? '',
-        labelSelector: parsePairs('label', options.label),
-        ...(state === undefined ? {} : { state: { state } }),
-      },
-    })
-    const nameMatches = nameFilter('name', options.name)
-    const namespaceMatches = nameFilter('namespace', options.namespace)
-    const imageMatches = await imageFilter(context, options.image)
-    const found = reply.containers.filter(
-      (container) =>
-        nameMatches(container.metadata?.name ?? '') && namespaceMatches(namespaceOf(container)) && imageMatches(container),
-    )
-    const containers = newest(found, count)
+    const reply = await findContainers(context, options)
+    const { containers } = reply
     if (options.quiet) for (const { id } of containers) context.out.line(id)
     else if (options.output === 'json' || options.output === 'yaml') {
       const { messageToJson, printStructured } = await import('../print/structured.ts')
-      reply.containers = containers
       await printStructured(context.out, options.output, messageToJson(ListContainersResponseSchema, reply))
     } else if (options.verbose) for (const container of containers) context.out.line(describe(container))
     else await printTable(context, containers, options)
   },
 })
+
+/** Newest first. */
+export async function findContainers(
+  context: Context,
+  options: OptionValues<typeof containerFilters> & { readonly id?: string | undefined },
+): Promise<ListContainersResponse> {
+  const count = options.latest ? 1 : options.last || undefined
+  const everyState = options.all || options.id !== undefined || count !== undefined
+  const stateName = options.state ?? (everyState ? undefined : 'running')
+  const state = stateName === undefined ? undefined : STATES[stateName as keyof typeof STATES]
+  const reply = await context.runtime.listContainers({
+    filter: {
+      id: options.id ?? '',
+      podSandboxId: options.pod ?? '',
+      labelSelector: parsePairs('label', options.label),
+      ...(state === undefined ? {} : { state: { state } }),
+    },
+  })
+  const nameMatches = nameFilter('name', options.name)
+  const namespaceMatches = nameFilter('namespace', options.namespace)
+  const imageMatches = await imageFilter(context, options.image)
+  const found = reply.containers.filter(
+    (container) =>
+      nameMatches(container.metadata?.name ?? '') && namespaceMatches(namespaceOf(container)) && imageMatches(container),
+  )
+  reply.containers = newest(found, count)
+  return reply
+}
 
 async function printTable(
   context: Context,

@@ -10,7 +10,7 @@ export const command = defineCommand({
   usage: 'rmi [options] IMAGE…',
   options: {
     all: { kind: 'flag', short: 'a', help: 'every image' },
-    prune: { kind: 'flag', help: 'every image that no container uses and nobody pinned' },
+    prune: { kind: 'flag', short: 'q', help: 'every image that no container uses and nobody pinned' },
   },
   operands: { min: 0 },
   examples: ['coracle rmi busybox:1', 'coracle rmi --prune'],

@@ -1,4 +1,4 @@
-import { RuntimeConfigResponseSchema } from '@coracle/cri-api'
+import { CgroupDriver, RuntimeConfigResponseSchema } from '@coracle/cri-api'
 import { defineCommand } from '../command.ts'
 import { outputOption } from '../print/output-options.ts'
 import { messageToJson, printStructured } from '../print/structured.ts'
@@ -12,8 +12,10 @@ export const command = defineCommand({
   examples: ['coracle runtime-config'],
   async run({ runtime, out }, options) {
     const reply = await runtime.runtimeConfig({})
-    const json = messageToJson(RuntimeConfigResponseSchema, reply)
-    if (options.output !== 'table') return void (await printStructured(out, options.output ?? 'json', json))
-    out.line(`cgroup driver: ${reply.linux?.cgroupDriver === 1 ? 'cgroupfs' : 'systemd'}`)
+    if (options.output === 'json' || options.output === 'yaml') {
+      const json = messageToJson(RuntimeConfigResponseSchema, reply)
+      return void (await printStructured(out, options.output, json))
+    }
+    out.line(`cgroup driver: ${reply.linux?.cgroupDriver === CgroupDriver.CGROUPFS ? 'CGROUPFS' : 'SYSTEMD'}`)
   },
 })

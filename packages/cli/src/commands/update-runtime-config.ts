@@ -8,6 +8,7 @@ export const command = defineCommand({
   options: {
     'pod-cidr': {
       kind: 'string',
+      short: 'p',
       value: 'CIDR',
       help: 'the range pods get their addresses from; two with a comma for dual stack',
     },

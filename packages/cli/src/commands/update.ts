@@ -18,6 +18,7 @@ export const command = defineCommand({
     'cpuset-cpus': { kind: 'string', value: 'LIST', help: 'CPUs to run on, such as 0-2,4' },
     'cpuset-mems': { kind: 'string', value: 'LIST', help: 'memory nodes to use' },
     memory: { kind: 'size', short: 'm', value: 'SIZE', help: 'memory at most, such as 256m' },
+    'oom-score-adj': { kind: 'number', value: 'N', help: 'from -1000 (never the first to be killed) to 1000; 0 leaves it' },
     'memory-swap': { kind: 'size', value: 'SIZE', help: 'memory and swap at most' },
   },
   operands: { min: 1 },
@@ -33,6 +34,7 @@ export const command = defineCommand({
       cpuShares: whole('cpu-share', options['cpu-share']),
       memoryLimitInBytes: whole('memory', options.memory),
       memorySwapLimitInBytes: whole('memory-swap', options['memory-swap']),
+      oomScoreAdj: whole('oom-score-adj', options['oom-score-adj']),
       cpusetCpus: options['cpuset-cpus'] ?? '',
       cpusetMems: options['cpuset-mems'] ?? '',
     }

@@ -23,7 +23,7 @@ export async function printLog(
   for await (const { timestamp, stream, partial, message } of entries) {
     if (options.stream && stream !== options.stream) continue
     if (options.sinceMs !== undefined && Date.parse(timestamp) < options.sinceMs) continue
-    const prefix = options.timestamps && !openLines[stream] ? [Buffer.from(`${timestamp} `)] : []
+    const prefix = options.timestamps && !openLines[stream] ? [Buffer.from(`${timestamp.replace(/\+00:00$/, 'Z')} `)] : []
     const text = Buffer.concat([...prefix, message, ...(partial ? [] : [NEWLINE])])
     const shown = text.subarray(0, leftBytes)
     const screen = stream === 'stdout' ? context.out : context.err

@@ -30,8 +30,8 @@ export async function printInspected(out: Screen, inspected: readonly Inspected[
 }
 
 /** The status with its nanosecond timestamps as dates, as people and crictl's readers expect. Zero becomes the zero time: "not yet". */
-export function withDates(status: JsonValue, fields: readonly string[]): JsonValue {
-  if (typeof status !== 'object' || status === null || Array.isArray(status)) return status
+export function withDates(status: JsonValue, fields: readonly string[]): JsonObject {
+  if (typeof status !== 'object' || status === null || Array.isArray(status)) return {}
   const dated: JsonObject = { ...status }
   for (const field of fields) dated[field] = timestamp(BigInt(String(status[field] ?? 0)))
   return dated

@@ -7,6 +7,7 @@ import type { OptionTable } from '../options.ts'
 export const streamOptions = {
   transport: {
     kind: 'string',
+    short: 'r',
     value: 'PROTOCOL',
     choices: ['spdy', 'websocket'],
     help: 'spdy (default) or websocket',
