@@ -53,6 +53,8 @@ test('streams are kept apart, parts are joined, times come once a line', async (
   assert.deepEqual(await shown(path), { out: 'abc\n', err: 'e\n' })
   assert.deepEqual(await shown(path, {}, { timestamps: true }), { out: `${at(1)} abc\n`, err: `${at(2)} e\n` })
   assert.deepEqual(await shown(path, {}, { stream: 'stderr' }), { out: '', err: 'e\n' })
+  const ofConmon = logFile(line(1, 'a').replace('Z', '+00:00'))
+  assert.equal((await shown(ofConmon, {}, { timestamps: true })).out, `${at(1)} a\n`)
 })
 
 test('since, limit, and a last line without its newline', async () => {
@@ -69,8 +71,18 @@ test('the tail counts whole lines, over blocks and parts', async () => {
   assert.equal((await shown(path, { tail: 100 })).out, expected[4])
   for (const text of ['', 'x', '\n', '\n\n']) {
     await using file = await open(logFile(text))
-    assert.equal(await tailOffset(file, 5), 0)
+    assert.equal(await tailOffset(file, 5, text.length), 0)
   }
+})
+
+test('without following, what is written meanwhile is left out: a program may write faster than we read', async () => {
+  const path = logFile(line(1, 'one') + line(2, 'two'))
+  const seen: string[] = []
+  for await (const { message } of readLog(path, { signal: never, tail: 1 })) {
+    if (seen.push(String(message)) > 3) break
+    appendFileSync(path, line(3, 'more'))
+  }
+  assert.deepEqual(seen, ['two'])
 })
 
 test('no log is an error unless one may still come', async () => {

@@ -12,7 +12,7 @@ const CHUNK_BYTES = 64 << 10
 export type ReadLogOptions = {
   /** Only the last so many lines of what is there at the start. */
   readonly tail?: number | undefined
-  /** Goes on until this says false, asked at most every `pollMs`; absent: ends at the end of the file. */
+  /** Goes on until this says false, asked at most every `pollMs`; absent: ends at what is there at the start. */
   readonly isGrowing?: (() => Promise<boolean>) | undefined
   /** How long to wait for news at the end of the file, in milliseconds. */
   readonly pollMs?: number
@@ -29,14 +29,17 @@ export async function* readLog(path: string, options: ReadLogOptions): AsyncGene
   using news = watchDirectory(dirname(path))
   let file = await openIfThere(path)
   try {
-    let offset = file && options.tail !== undefined ? await tailOffset(file, options.tail) : 0
+    const { size = 0 } = (await file?.stat()) ?? {}
+    let offset = file && options.tail !== undefined ? await tailOffset(file, options.tail, size) : 0
+    // A program may write faster than this reads.
+    const end = isGrowing === undefined ? size : Number.POSITIVE_INFINITY
     for (;;) {
       // Both asked before reading: what was written before the end, or before the rename, is then read below.
       const growing = isGrowing !== undefined && !signal.aborted && (await isGrowing())
       const rotated = file !== undefined && isGrowing !== undefined && (await isReplaced(file, path))
       file ??= await openIfThere(path)
       if (file) {
-        for await (const chunk of chunksFrom(file, offset)) {
+        for await (const chunk of chunksFrom(file, offset, end)) {
           offset += chunk.length
           yield* splitter.push(chunk)
         }
@@ -74,10 +77,10 @@ async function isReplaced(file: FileHandle, path: string): Promise<boolean> {
   return current === undefined || current.ino !== (await file.stat()).ino
 }
 
-async function* chunksFrom(file: FileHandle, start: number): AsyncGenerator<Buffer> {
+async function* chunksFrom(file: FileHandle, start: number, end: number): AsyncGenerator<Buffer> {
   const buffer = Buffer.allocUnsafe(CHUNK_BYTES)
-  for (let offset = start; ; ) {
-    const { bytesRead } = await file.read(buffer, 0, CHUNK_BYTES, offset)
+  for (let offset = start; offset < end; ) {
+    const { bytesRead } = await file.read(buffer, 0, Math.min(CHUNK_BYTES, end - offset), offset)
     if (bytesRead === 0) return
     offset += bytesRead
     yield buffer.subarray(0, bytesRead)

@@ -5,11 +5,10 @@ const BLOCK_BYTES = 64 << 10
 const NEWLINE = 0x0a
 
 /**
- * The offset at which the last `count` lines of a CRI log begin, read from the end backwards. A line in several parts counts
+ * The offset at which the last `count` lines of a CRI log begin, read from the end at `size` backwards. A line in several parts counts
  * once.
  */
-export async function tailOffset(file: FileHandle, count: number): Promise<number> {
-  const { size } = await file.stat()
+export async function tailOffset(file: FileHandle, count: number, size: number): Promise<number> {
   if (count <= 0) return size
   let lines = 0
   let lineStart = size
