@@ -175,6 +175,19 @@ for (const [name, options] of [
       remove()
     })
 
+    test('a connection that ends between two requests is made anew', async () => {
+      await using world = await start(options)
+      const blob = { ...world.blob, digest: world.registry.addBlob(Buffer.from('small')) as Digest, size: 5 }
+      for (const end of ['end', 'destroy'] as const) {
+        assert.equal((await download({ ...world, blob })).digest, sha256('small'))
+        for (const connection of world.registry.connections) connection[end]()
+        await delay(50, signal)
+        assert.equal(world.registry.connections.size, 0)
+      }
+      assert.equal((await download({ ...world, blob })).digest, sha256('small'))
+      assert.equal(world.registry.requests.length, 3)
+    })
+
     test('beside pieces by Range', async () => {
       await using world = await start(options)
       const hash = createHash('sha256')

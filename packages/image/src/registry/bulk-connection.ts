@@ -36,7 +36,11 @@ export class BulkConnection extends Duplex {
     socket.on('connect', () => this.emit('connect'))
     socket.on('end', () => this.#end())
     socket.on('error', (err) => this.destroy(err))
-    socket.on('close', () => this.#end())
+    socket.on('close', () => {
+      this.#end()
+      // Whoever takes it out of an agent shall see that it is no use.
+      if (this.listenerCount('data') === 0) this.destroy()
+    })
     intake.attach(socket, () => this.#arrived())
   }
 
