@@ -4,7 +4,7 @@ import { mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { ContainerState, NamespaceMode, PodSandboxState } from '@coracle/cri-api'
+import { ContainerEventType, ContainerState, NamespaceMode, PodSandboxState } from '@coracle/cri-api'
 import { eventually } from '@coracle/testkit/eventually'
 import { setFaults } from '@coracle/testkit/faulty-plugin'
 import { needsRoot } from '@coracle/testkit/needs-root'
@@ -27,6 +27,22 @@ crashTests('while the daemon is down', (crashTest) => {
     assert.equal(status.reason, 'Error')
     const truthMs = Date.parse(container.log().at(-1)?.time ?? '')
     assert.ok(Math.abs(Number(status.finishedAt / 1_000_000n) - truthMs) < 1_000, 'within a second of the truth')
+  })
+
+  crashTest('a container that ends: who asks for events afterwards is told', async ({ cri, survivor }) => {
+    const container = await survivor.pod.run({ command: ['sh', '-c', 'sleep 1; exit 7'] })
+    await cri.node.kill9()
+    await sleep(2_500)
+    await cri.node.restart()
+    for (let readers = 0; readers < 2; readers++) {
+      const signal = AbortSignal.timeout(10_000)
+      for await (const event of cri.runtime.getContainerEvents({}, { signal, timeoutMs: 0 })) {
+        assert.equal(event.containerId, container.id)
+        assert.equal(event.containerEventType, ContainerEventType.CONTAINER_STOPPED_EVENT)
+        assert.equal(event.containersStatuses.find(({ id }) => id === container.id)?.exitCode, 7)
+        break
+      }
+    }
   })
 
   crashTest('one that ends with 0: Completed', async ({ cri, survivor }) => {

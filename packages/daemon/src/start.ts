@@ -118,12 +118,13 @@ export async function startDaemon(options: StartOptions): Promise<Daemon> {
     afterCreate: new Map(),
     shutdown: shutdown.signal,
   }
+  const events = createEvents(services)
   await images.recover(shutdown.signal)
   await recover(services)
+  events.recovered()
   await probing
 
   const streaming = made.use(await createStreaming(config.streaming, streamTarget(services)))
-  const events = createEvents(services)
   made.use(await observe(config, { services, images, processes: host.processes, events, version: options.version }))
   const parts = { services, transfers: images.transfers, runtimes, streaming, history, events }
   const server = await listen(socketOptions(config), routeDeps(options, parts))

@@ -76,6 +76,39 @@ test('subscribe() gives each subscriber all events in order, with the containers
   assert.deepEqual(await Array.fromAsync(events.subscribe(signal)), [])
 })
 
+test('subscribe() begins with what a recovery found, for a minute', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  const { events, change, stop } = world()
+  const caller = new AbortController()
+  const kindsSeen = async () => {
+    const reader = events.subscribe(caller.signal)
+    // Marks the end of what came before.
+    change('created', 'running')
+    const kinds: string[] = []
+    for await (const { kind } of reader) {
+      if (kind === 'started') break
+      kinds.push(kind)
+    }
+    return kinds
+  }
+  stop()
+  events.recovered()
+  // Told to nobody, and found by no recovery.
+  stop()
+  assert.deepEqual([await kindsSeen(), await kindsSeen()], [['stopped'], ['stopped']])
+  t.mock.timers.tick(60_000)
+  assert.deepEqual(await kindsSeen(), [])
+})
+
+test('subscribe() leaves out what a recovery found when it is more than half of what anybody may have unread', async () => {
+  const { events, stop } = world()
+  for (let i = 0; i < 501; i++) stop()
+  events.recovered()
+  const reader = events.subscribe(new AbortController().signal)
+  events.close()
+  assert.deepEqual(await Array.fromAsync(reader), [])
+})
+
 test('subscribe() cuts off who does not read, and nobody else', async () => {
   const { events, stop } = world()
   const signal = new AbortController().signal

@@ -21,10 +21,13 @@ export interface PodEvent {
 
 export interface Events {
   /**
-   * What happens from now on, until `signal` aborts or `close`. Nobody waits for a slow subscriber: with 1,000 events unread it gets
-   * `resource_exhausted`, and must look at the lists again.
+   * What happens from now on, until `signal` aborts or `close`; for a minute after the start also, before that, what had happened while the
+   * daemon was down: who follows events across its restart asks for them again only then. Nobody waits for a slow subscriber: with 1,000 events
+   * unread it gets `resource_exhausted`, and must look at the lists again.
    */
   subscribe(signal: AbortSignal): AsyncIterableIterator<PodEvent>
+  /** What was to be found out of the time before has been. */
+  recovered(): void
   /** Since the start of the process; subscribers now. */
   statistics(): { readonly subscribers: number; readonly events: number; readonly cutOff: number }
   /** Ends all subscriptions, and those to come. */
@@ -32,17 +35,23 @@ export interface Events {
 }
 
 const maxUnread = 1000
+const recallMs = 60_000
 
+/** To be called before records are recovered. */
 export function createEvents({ pods, containers }: Pick<Services, 'pods' | 'containers'>): Events {
   const subscribers = new Set<Subscriber>()
+  /** Found by the recovery; undefined when they are of no more use, or too many for anybody. */
+  let found: PodEvent[] | undefined = []
+  let isRecovered = false
   let isClosed = false
   let [events, cutOff] = [0, 0]
   const publish = (id: PodEvent['id'], kinds: readonly PodEventKind[], pod: Pod | undefined) => {
     events += kinds.length
-    if (subscribers.size === 0 || kinds.length === 0) return
+    if ((subscribers.size === 0 && isRecovered) || kinds.length === 0) return
     const own = visibleContainersOf(containers.all(), pod?.id)
     for (const kind of kinds) {
       const event: PodEvent = { id, kind, createdAt: nowNs(), pod, containers: own }
+      if (!isRecovered && found !== undefined) found = found.length < maxUnread / 2 ? [...found, event] : undefined
       for (const subscriber of subscribers) {
         if (subscriber.push(event)) continue
         subscribers.delete(subscriber)
@@ -57,10 +66,16 @@ export function createEvents({ pods, containers }: Pick<Services, 'pods' | 'cont
   })
   return {
     subscribe: (signal) => {
-      const subscriber = new Subscriber()
+      const subscriber = new Subscriber(isClosed ? [] : found)
       if (isClosed) subscriber.end()
       else subscribers.add(subscriber)
       return subscriber.read(signal, () => subscribers.delete(subscriber))
+    },
+    recovered: () => {
+      isRecovered = true
+      setTimeout(() => {
+        found = undefined
+      }, recallMs).unref()
     },
     statistics: () => ({ subscribers: subscribers.size, events, cutOff }),
     close: () => {
@@ -93,9 +108,13 @@ export function containerKinds(before: Container | undefined, after: Container |
 }
 
 class Subscriber {
-  #unread: PodEvent[] = []
+  #unread: PodEvent[]
   #state: 'open' | 'ended' | 'overrun' = 'open'
   #wake = Promise.withResolvers<void>()
+
+  constructor(first: readonly PodEvent[] = []) {
+    this.#unread = [...first]
+  }
 
   /** False when it has too much unread; it is cut off then. */
   push(event: PodEvent): boolean {
