@@ -1,4 +1,5 @@
 // What TLS needs to know of each host. Plain data: the unpack worker gets it from the daemon, as it cannot open a file.
+import { X509Certificate } from 'node:crypto'
 import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls'
 import { RegistryError } from './errors.ts'
 
@@ -41,9 +42,9 @@ export class TlsContexts {
     // URLs leave the usual port out, references keep it.
     const own = this.#tls[host] ?? this.#tls[`${host}:443`] ?? {}
     const trusted = trust === undefined ? undefined : this.#tls[trust]
-    const authorities = [
-      ...new Set([...(this.#tls['*']?.authorities ?? []), ...(own.authorities ?? []), ...(trusted?.authorities ?? [])]),
-    ]
+    const configured = [...(own.authorities ?? []), ...(trusted?.authorities ?? [])]
+    for (const text of configured) refuseNoCertificate(host, text)
+    const authorities = [...new Set([...(this.#tls['*']?.authorities ?? []), ...configured])]
     const sameName = trust !== undefined && nameOf(trust) === nameOf(host)
     const made = {
       context: contextOf(host, { ...own, authorities }),
@@ -51,6 +52,18 @@ export class TlsContexts {
     }
     this.#made.set(key, made)
     return made
+  }
+}
+
+// OpenSSL passes over what it cannot read, and then knows no authority: which one was meant would be told to nobody.
+function refuseNoCertificate(host: string, text: string): void {
+  if (text.trim() === '') return
+  try {
+    if (!text.includes('-----BEGIN ')) throw new Error('no PEM')
+    new X509Certificate(text)
+  } catch (err) {
+    const message = `certificates configured for ${host} cannot be used: an authority is no certificate in PEM`
+    throw new RegistryError('tls', message, { cause: err })
   }
 }
 

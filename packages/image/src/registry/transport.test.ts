@@ -101,6 +101,22 @@ describe('TLS', () => {
     await fails(text(client), 'tls', /unknown authority/)
   })
 
+  test('R-20 an authority that is no certificate is told, not passed over', async () => {
+    await using registry = await startFaultRegistry({ identity: await authority.issue() })
+    registry.addManifest('r', '1', { mediaType: 'x', body: 'in' })
+    const trusted = (text: string) => ({ tls: { [registry.host]: { authorities: [text, authority.certificate] } } })
+    const broken = authority.certificate.replace(/\n[A-Za-z0-9+/]{40}/, '\n!')
+    for (const bad of ['garbage', broken, authority.certificate.replaceAll('-----', '--')]) {
+      using client = connect([secure(registry.host)], trusted(bad))
+      await fails(text(client), 'tls', /certificates configured for 127.* cannot be used: an authority is no certificate in PEM/)
+    }
+    // What stands around a certificate is a comment; an empty file is none.
+    for (const good of [`about it\n${authority.certificate}`, '', '\n']) {
+      using client = connect([secure(registry.host)], trusted(good))
+      assert.equal(await text(client), 'in')
+    }
+  })
+
   test('R-20 a client certificate is shown to its host, and to no other', async () => {
     const clientAuthority = authority.certificate
     await using registry = await startFaultRegistry({ identity: await authority.issue(), clientAuthority })
