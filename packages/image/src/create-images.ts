@@ -2,6 +2,7 @@ import { setMaxListeners } from 'node:events'
 import { availableParallelism } from 'node:os'
 import { CodedError, explain, notFound } from '@coracle/base/errors'
 import { logger } from '@coracle/base/log'
+import { parseReference } from '@coracle/oci-spec/reference'
 import { createCheck } from './check/run.ts'
 import { Soundness } from './check/soundness.ts'
 import { collectLayers, sweep } from './collect.ts'
@@ -20,7 +21,7 @@ import { openStore, type Store } from './store/store.ts'
 import { createTransfers } from './transfers/create-transfers.ts'
 import type { ImageTransfers } from './transfers/image-transfers.ts'
 import type { SignaturePolicies } from './trust/load-policies.ts'
-import { checkTransport } from './trust/trust.ts'
+import { checkTransport, policyNote } from './trust/trust.ts'
 import { createUnpackPool } from './unpack/pool.ts'
 import { createContainerUsage, fileSystemsOf, imageUsage } from './usage.ts'
 
@@ -126,7 +127,13 @@ export async function createImages(options: ImagesOptions, deps: ImagesDeps): Pr
       await soundness.ensure(request.image, signal)
       return rootfs.create(request, signal)
     },
-    explainPull: (request, signal) => explainPull(sources, request, signal),
+    async explainPull(request, signal) {
+      const explained = await explainPull(sources, request, signal)
+      return explained.map((one) => {
+        const note = policyNote(policies, parseReference(one.reference))
+        return note === undefined ? one : { ...one, remarks: [...one.remarks, note] }
+      })
+    },
     unmountRootfs: (key) => rootfs.unmount(key),
     removeRootfs: (key) => rootfs.remove(key),
     writableLayer: (key) => rootfs.writableLayer(key),

@@ -6,6 +6,7 @@ import { parseReference } from '@coracle/oci-spec/reference'
 import { identityMatches, parseIdentity } from './identity.ts'
 import { type Policy, parsePolicy } from './policy.ts'
 import { requirementsFor, requirementsForTransport, scopesOf } from './scope.ts'
+import { policyNote } from './trust.ts'
 
 const pemOf = ({ publicKey }: { publicKey: KeyObject }): Buffer => Buffer.from(publicKey.export({ type: 'spki', format: 'pem' }))
 const good = pemOf(generateKeyPairSync('ec', { namedCurve: 'P-256' }))
@@ -117,6 +118,24 @@ test('no spelling of a host leads around its scope', async () => {
     assert.equal(requirementsFor(policy, parseReference(name)).requirements[0]?.kind, 'reject', name)
   assert.equal(requirementsFor(policy, parseReference('a.io:5000/x')).place, 'default')
   await assert.rejects(parse({ default: accept, transports: { docker: { 'a.io': reject, 'A.io:443': accept } } }), /"a.io" twice/)
+})
+
+test('policyNote() says what a pull will be asked for', async () => {
+  const node = await parse({
+    default: accept,
+    transports: {
+      docker: {
+        'no.io': reject,
+        'old.io': [{ type: 'signedBy', keyType: 'GPGKeys', keyPath: '/a' }],
+        'signed.io': [{ type: 'sigstoreSigned', keyPath: '/a' }],
+      },
+    },
+  })
+  const note = (name: string) => policyNote({ node, byNamespace: new Map() }, parseReference(name))
+  assert.equal(note('any.io/x'), undefined)
+  assert.equal(note('no.io/x'), 'signature policy, transports.docker["no.io"]: refuses this image')
+  assert.match(note('old.io/x') ?? '', /: refuses this image, as signedBy asks for a GPG signature/)
+  assert.match(note('signed.io/x') ?? '', /transports\.docker\["signed\.io"\]: asks for a signature, which is not looked at here/)
 })
 
 test('identityMatches()', () => {

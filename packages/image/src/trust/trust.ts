@@ -43,6 +43,19 @@ export async function checkTrust(policies: SignaturePolicies, candidate: Candida
   }
 }
 
+/** What the node's policy asks of an image, in words; undefined: nothing. No signature is looked at. */
+export function policyNote({ node }: SignaturePolicies, reference: Reference): string | undefined {
+  const { requirements, place } = requirementsFor(node, reference)
+  const asks = requirements.flatMap((requirement) => {
+    if (requirement.kind === 'insecureAcceptAnything') return []
+    if (requirement.kind === 'reject') return ['refuses this image']
+    return requirement.kind === 'unsupported'
+      ? [`refuses this image, as ${requirement.why}`]
+      : ['asks for a signature, which is not looked at here']
+  })
+  return asks.length === 0 ? undefined : `signature policy, ${place}: ${asks.join('; ')}`
+}
+
 /** The same for an image that does not come from a registry: there are no signatures to look at. */
 export function checkTransport(policies: SignaturePolicies, transport: string): void {
   const { requirements, place } = requirementsForTransport(policies.node, transport)
