@@ -2,7 +2,8 @@
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
-import { decompressed, type ImageSource, nameless, rawDocument, sniffStream, verified } from '@coracle/image/moving'
+import { CodedError } from '@coracle/base/errors'
+import { append, decompressed, type ImageSource, nameless, rawDocument, sniffStream, verified } from '@coracle/image/moving'
 import { type Digest, digestOf } from '@coracle/oci-spec/digest'
 import type { Descriptor, Platform } from '@coracle/oci-spec/image'
 import { mediaTypes } from '@coracle/oci-spec/media-type'
@@ -18,7 +19,7 @@ export type ImportOptions = {
 
 /** The archive is taken as it is, compressed or not. Throws `invalid_argument` for other compressions than gzip and zstd. */
 export async function rootfsSource(options: ImportOptions): Promise<ImageSource> {
-  const file = options.path === '-' ? await spoolInput() : await open(options.path, 'r')
+  const file = await openRootfs(options.path)
   try {
     const layer = await layerOf(file)
     const created = new Date().toISOString()
@@ -76,8 +77,24 @@ async function layerOf(file: FileHandle): Promise<{ diffId: Digest; descriptor: 
   return { diffId: plain, descriptor: { mediaType, digest: blob, size } }
 }
 
-async function spoolInput(): Promise<FileHandle> {
+/** What can be read only once is spooled. */
+async function openRootfs(path: string): Promise<FileHandle> {
+  if (path === '-') return spool(process.stdin)
+  const file = await open(path, 'r')
+  const info = await file.stat()
+  if (info.isFile()) return file
+  await using _file = file
+  if (info.isDirectory()) throw new CodedError('invalid_argument', `${path} is a directory: expected an archive`)
+  return await spool(createReadStream('', { fd: file.fd, autoClose: false }))
+}
+
+async function spool(input: AsyncIterable<Buffer>): Promise<FileHandle> {
   const file = await nameless()
-  for await (const chunk of process.stdin) await file.appendFile(chunk)
-  return file
+  try {
+    for await (const chunk of input) await append(file, chunk)
+    return file
+  } catch (err) {
+    await file.close()
+    throw err
+  }
 }

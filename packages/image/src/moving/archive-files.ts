@@ -1,6 +1,6 @@
 // A tar archive as a set of files, for archives that hold images: indexed by one pass over its headers, read where the content lies.
 import type { FileHandle } from 'node:fs/promises'
-import { invalid, notFound } from '@coracle/base/errors'
+import { failed, invalid, notFound } from '@coracle/base/errors'
 import { cleanPath, parentOf } from '../tar/entry.ts'
 import { show } from '../tar/errors.ts'
 import { BLOCK_BYTES, parseHeader, type RawHeader } from '../tar/header.ts'
@@ -31,7 +31,7 @@ export async function archiveFiles(path: string, signal: AbortSignal): Promise<A
     return filesOf(path, file, await indexOf(file, size, signal))
   } catch (err) {
     await file.close()
-    throw err
+    throw failed(`read archive ${path}`, err)
   }
 }
 

@@ -3,10 +3,11 @@ import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { hexOf } from '@coracle/oci-spec/digest'
 import { maxManifestBytes } from '@coracle/oci-spec/manifest'
+import { claimDirectory } from './claim-directory.ts'
 import { rawDocument } from './document.ts'
 import type { ImageDestination, ImageSource } from './image-transfer.ts'
 import { directoryFiles } from './layout-files.ts'
-import { writeFileOf } from './oci-directory.ts'
+import { writeFileOf } from './write-file.ts'
 
 const version = Buffer.from('Directory Transport Version: 1.1\n')
 
@@ -23,17 +24,20 @@ export function directorySource(directory: string): ImageSource {
 }
 
 export function directoryDestination(directory: string): ImageDestination {
+  let claimed: Promise<void> | undefined
+  const write = async (name: string, content: AsyncIterable<Buffer> | Iterable<Buffer>) => {
+    claimed ??= claimDirectory(directory, { name: 'version', content: version })
+    await claimed
+    await writeFileOf(join(directory, name), content)
+  }
   return {
     name: `dir:${directory}`,
     async has({ digest, size }) {
       const info = await stat(join(directory, hexOf(digest))).catch(() => undefined)
       return info?.isFile() === true && info.size === size
     },
-    writeBlob: ({ digest }, content) => writeFileOf(join(directory, hexOf(digest)), content),
-    async writeDocument({ bytes, digest }, isTop) {
-      await writeFileOf(join(directory, 'version'), [version])
-      await writeFileOf(join(directory, isTop ? 'manifest.json' : `${hexOf(digest)}.manifest.json`), [bytes])
-    },
+    writeBlob: ({ digest }, content) => write(hexOf(digest), content),
+    writeDocument: ({ bytes, digest }, isTop) => write(isTop ? 'manifest.json' : `${hexOf(digest)}.manifest.json`, [bytes]),
     async commit() {},
     async [Symbol.asyncDispose]() {},
   }

@@ -2,9 +2,10 @@
 import { createReadStream } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
-import { CodedError, invalid } from '@coracle/base/errors'
+import { CodedError, failed, invalid } from '@coracle/base/errors'
+import { sniff } from '../unpack/decompress.ts'
 import { decompressed } from './compression.ts'
-import { nameless } from './temporary-file.ts'
+import { append, nameless } from './temporary-file.ts'
 
 export const maxArchiveBytes = 1024 ** 4
 
@@ -21,7 +22,7 @@ export async function openArchive(path: string, signal: AbortSignal): Promise<{ 
   if (info.isFile()) {
     const start = Buffer.alloc(4)
     await file.read(start, 0, 4, 0)
-    if (!isCompressed(start)) return { file, size: info.size }
+    if (compressionOf(path, start) === 'none') return { file, size: info.size }
   } else if (info.isDirectory()) {
     await file.close()
     throw invalid(`archive ${path} is a directory`)
@@ -30,8 +31,14 @@ export async function openArchive(path: string, signal: AbortSignal): Promise<{ 
   return await spool(createReadStream('', { fd: file.fd, autoClose: false, ...(info.isFile() ? { start: 0 } : {}) }), signal)
 }
 
-const isCompressed = (start: Buffer): boolean =>
-  (start[0] === 0x1f && start[1] === 0x8b) || start.readUInt32LE(0) === 0xfd2fb528 || start.readUInt32LE(0) === 0x587a37fd
+// Another compression than those is refused here already: by the whole archive's name.
+function compressionOf(path: string, start: Buffer) {
+  try {
+    return sniff(start)
+  } catch (err) {
+    throw failed(`read archive ${path}`, err)
+  }
+}
 
 async function spool(input: Readable, signal: AbortSignal): Promise<{ file: FileHandle; size: number }> {
   const file = await nameless()
@@ -41,7 +48,7 @@ async function spool(input: Readable, signal: AbortSignal): Promise<{ file: File
       signal.throwIfAborted()
       size += chunk.length
       if (size > maxArchiveBytes) throw invalid(`archive unpacks to more than ${maxArchiveBytes} bytes`)
-      await file.appendFile(chunk)
+      await append(file, chunk)
     }
     return { file, size }
   } catch (err) {
