@@ -61,6 +61,10 @@ describe('moving images in and out of the store', needsRoot(), () => {
     await world.coracle('copy', '-q', `docker://${world.images.entry}`, `oci:${world.path('original')}:v1`)
     await world.ok('umoci', 'unpack', '--image', `${world.path('original')}:v1`, world.path('original-bundle'))
     await world.ok('diff', '-r', '--no-dereference', world.path('bundle/rootfs'), world.path('original-bundle/rootfs'))
+    // One that came with Docker's media types, which others do not find in a layout.
+    await world.coracle('save', '-q', '--format', 'oci-archive', '-o', world.path('docker-oci.tar'), world.images.docker)
+    await world.skopeo('copy', `oci-archive:${world.path('docker-oci.tar')}`, `dir:${world.path('docker-by-skopeo')}`)
+    assert.match(readFileSync(world.path('docker-by-skopeo/manifest.json'), 'utf8'), new RegExp(await idOf(world.images.docker)))
   })
 
   it('CVE-2026-50195 loads what skopeo writes, in both forms and compressed, without taking names over unasked', async () => {

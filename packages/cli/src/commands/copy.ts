@@ -1,9 +1,12 @@
 import { copyImage, parseLocation } from '@coracle/image/moving'
+import { mediaTypes } from '@coracle/oci-spec/media-type'
 import { parsePlatform } from '@coracle/oci-spec/platform'
 import { defineCommand } from '../command.ts'
 import { withProgress } from '../moving/copy-progress.ts'
-import { openFrom, openTo } from '../moving/open.ts'
+import { isLayout, openFrom, openTo } from '../moving/open.ts'
 import { accessOf, destinationOptions, sourceOptions } from '../moving/registry-options.ts'
+
+const dockerTypes: readonly string[] = [mediaTypes.dockerManifest, mediaTypes.dockerIndex]
 
 export const command = defineCommand({
   name: 'copy',
@@ -42,7 +45,15 @@ export const command = defineCommand({
         ...{ signal, view },
       })
       const platform = options.platform === undefined ? {} : { platform: parsePlatform(options.platform) }
-      return await copyImage({ source: reading, destination: writing, all: options.all, ...platform, ...view.hooks }, signal)
+      const copied = await copyImage(
+        { source: reading, destination: writing, all: options.all, ...platform, ...view.hooks },
+        signal,
+      )
+      if (isLayout(destination) && dockerTypes.includes(copied.mediaType))
+        view.note(
+          `the image has Docker’s media types: others may not find it in an image layout (coracle save --format oci-archive converts)`,
+        )
+      return copied
     })
     context.out.line(digest)
   },

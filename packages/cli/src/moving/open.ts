@@ -31,6 +31,7 @@ export async function openFrom(context: Context, location: Location, request: Fr
       destination: to.destination,
       preserveDigests,
       doing: view.doing,
+      toLayout: isLayout(to.location),
       // Such archives hold plain layers anyway.
       ...(to.location.kind === 'docker-archive' ? { compressor: 'none' as const } : {}),
     },
@@ -40,9 +41,12 @@ export async function openFrom(context: Context, location: Location, request: Fr
   return source
 }
 
+export const isLayout = ({ kind }: Location): boolean => kind === 'oci' || kind === 'oci-archive'
+
 /** Layers that are compressed anew have other digests: that is not kept quiet. */
-export function tellChange({ note }: Pick<CopyView, 'note'>, { isChanged, image }: StoreSource): void {
-  if (isChanged) note(`layers are compressed anew: image id ${image.id} stays, manifest ${image.manifestDigest} becomes another`)
+export function tellChange({ note }: Pick<CopyView, 'note'>, { changes, image }: StoreSource): void {
+  if (changes.length === 0) return
+  note(`${changes.join('; ')}: image id ${image.id} stays, manifest ${image.manifestDigest} becomes another`)
 }
 
 export async function openTo(

@@ -30,7 +30,7 @@ export async function saveImages(context: Context, request: SaveRequest): Promis
     const refName = /^(sha256:)?[0-9a-f]{12,64}$/.test(name) ? [] : [name]
     await withProgress(context, { title: `saving ${name}`, quiet: request.quiet, lines: true }, async (view) => {
       await using destination = await target.image(name, refName)
-      const plain = request.format === 'docker-archive' ? { compressor: 'none' as const } : {}
+      const plain = request.format === 'docker-archive' ? { compressor: 'none' as const } : { toLayout: request.format !== 'dir' }
       const what = { name, destination, preserveDigests: request.preserveDigests, doing: view.doing, ...plain }
       await using source = await openStoreSource(context, what, signal)
       if (request.format !== 'docker-archive') tellChange(view, source)

@@ -5,6 +5,7 @@ import type { FileHandle } from 'node:fs/promises'
 import { CodedError, failed, precondition } from '@coracle/base/errors'
 import { Moving, type ReadImageResponse } from '@coracle/cri-api/moving'
 import {
+  append,
   type Compressor,
   compressed,
   type ImageDestination,
@@ -19,12 +20,12 @@ import type { Descriptor } from '@coracle/oci-spec/image'
 import { parseReference } from '@coracle/oci-spec/reference'
 import type { Context } from '../context.ts'
 import { formatBytes } from '../quantities.ts'
-import { withNewLayers } from './new-manifest.ts'
+import { inOciTypes, withNewLayers } from './new-manifest.ts'
 
 export type StoreSource = ImageSource & {
   readonly image: ReadImageResponse
-  /** Whether the manifest is another one than the image was pulled with. */
-  readonly isChanged: boolean
+  /** Why the manifest is another one than the image was pulled with. Empty: it is the same. */
+  readonly changes: readonly string[]
 }
 
 type StoreRequest = {
@@ -35,6 +36,8 @@ type StoreRequest = {
   readonly compressor?: Compressor
   /** Fails instead of changing the manifest. */
   readonly preserveDigests: boolean
+  /** Goes into an image layout, whose readers know OCI's media types only. */
+  readonly toLayout?: boolean
   /** Told what goes on before the first blob can be read; empty at the end. */
   readonly doing: (words: string) => void
 }
@@ -64,19 +67,24 @@ export async function openStoreSource(context: Context, request: StoreRequest, s
     layers.push(layer)
   }
   const isChanged = layers.some(({ descriptor }, i) => descriptor.digest !== parsed.layers[i]?.digest)
-  const top: RawDocument = isChanged
+  const packed: RawDocument = isChanged
     ? withNewLayers(
         original,
         layers.map(({ descriptor }) => descriptor),
       )
     : original
+  const top = request.toLayout && !request.preserveDigests ? inOciTypes(packed) : packed
+  const changes = [
+    ...(isChanged ? ['layers are compressed anew'] : []),
+    ...(top === packed ? [] : ['Docker’s media types become OCI’s, which readers of image layouts expect']),
+  ]
   request.doing('')
   const files = opened.move()
   const contents = new Map<Digest, Layer>(layers.map((layer) => [layer.descriptor.digest, layer]))
   return {
     name: `store:${request.name}`,
     image,
-    isChanged,
+    changes,
     top: async () => top,
     document: () => Promise.reject(new CodedError('not_found', 'the store holds no indexes')),
     async *blob({ digest }, blobSignal) {
@@ -157,7 +165,7 @@ async function remade(
       if (hash !== plain) hash.update(chunk)
       size += chunk.length
       request.doing(`taking layer ${place} of ${image.layers.length} out of the store, ${formatBytes(size)}`)
-      await file.appendFile(chunk)
+      await append(file, chunk)
     }
   } catch (err) {
     throw failed(`take layer ${diffId} out of the store`, err)
