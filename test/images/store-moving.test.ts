@@ -11,6 +11,7 @@ import { startContainerdNode } from '@coracle/testkit/containerd-node'
 import { eventually } from '@coracle/testkit/eventually'
 import { needsRoot } from '@coracle/testkit/needs-root'
 import { startNode, type TestNode } from '@coracle/testkit/node'
+import { run } from '@coracle/testkit/program'
 import { registryAt } from '@coracle/testkit/registry'
 import { coraclePath, MovingWorld } from './moving-world.ts'
 
@@ -159,6 +160,30 @@ describe('moving images in and out of the store', needsRoot(), () => {
     await world.coracle('save', '-q', '-o', world.path('old-again.tar'), 'old/docker:1')
     await world.skopeo('copy', `docker-archive:${world.path('old-again.tar')}`, `dir:${world.path('old-dir')}`)
     assert.match(readFileSync(world.path('old-dir/manifest.json'), 'utf8'), new RegExp(id))
+  })
+
+  it('of several images in an archive those are there, and told, that came before a broken one', async () => {
+    const root = world.path('half')
+    mkdirSync(root)
+    await world.coracle('save', '-q', '-o', world.path('half.tar'), world.images.entry, world.images.docker)
+    await world.ok('tar', '-C', root, '-xf', world.path('half.tar'))
+    const list = JSON.parse(readFileSync(join(root, 'manifest.json'), 'utf8'))
+    const layer = list[1].Layers.find((name: string) => !list[0].Layers.includes(name))
+    writeFileSync(join(root, layer), 'no layer')
+    await world.ok('tar', '-C', root, '-cf', world.path('half.tar'), '.')
+    const id = await idOf(world.images.entry)
+    for (const image of [world.images.entry, world.images.docker]) await world.coracle('rmi', image)
+    const { exitCode, stdout } = await run([
+      coraclePath,
+      '-r',
+      `unix://${node.world.socket}`,
+      'load',
+      '-q',
+      '-i',
+      world.path('half.tar'),
+    ])
+    assert.deepEqual([exitCode, stdout.trim()], [1, id])
+    for (const image of [world.images.entry, world.images.docker]) await world.coracle('pull', '-q', image)
   })
 
   it('imports a root file system, and its history tells so', async () => {

@@ -19,14 +19,14 @@ export const command = defineCommand({
   operands: { min: 0, max: 0 },
   examples: ['coracle load -i app.tar -a', 'docker save app:1 | coracle load -t example.org/app:1'],
   async run(context, options) {
-    const loaded = await loadImages(context, {
+    const loaded = loadImages(context, {
       path: options.input ?? '-',
       tags: options.tag,
       archiveNames: options['archive-names'],
       platform: options.platform === undefined ? hostPlatform() : parsePlatform(options.platform),
       quiet: options.quiet,
     })
-    for (const { id, names, offered } of loaded) {
+    for await (const { id, names, offered } of loaded) {
       context.out.line(options.quiet ? id : `Loaded: ${names.length > 0 ? names.join(', ') : id}`)
       if (names.length === 0 && offered.length > 0 && !options.quiet)
         context.err.line(

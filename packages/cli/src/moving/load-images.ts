@@ -36,7 +36,8 @@ type Found = {
   readonly offered: readonly string[]
 }
 
-export async function loadImages(context: Context, request: LoadRequest): Promise<readonly Loaded[]> {
+/** Each as soon as it is in the store: one that cannot be loaded does not take those before it back. */
+export async function* loadImages(context: Context, request: LoadRequest): AsyncGenerator<Loaded> {
   const signal = context.interruption()
   await using files = await archiveFiles(request.path, signal)
   const isLayout = files.has('oci-layout') && files.has('index.json')
@@ -44,7 +45,6 @@ export async function loadImages(context: Context, request: LoadRequest): Promis
   const found = isLayout ? await imagesOfLayout(files) : await imagesOfDocker(files)
   if (request.tags.length > 0 && found.length !== 1)
     throw new CodedError('invalid_argument', `--tag is for an archive of one image, this one has ${found.length}`)
-  const loaded: Loaded[] = []
   for (const { source, offered } of found) {
     const names = [...request.tags, ...(request.archiveNames ? offered : [])]
     const title = `loading ${names[0] ?? source.name}`
@@ -54,9 +54,8 @@ export async function loadImages(context: Context, request: LoadRequest): Promis
       await copyImage({ source, destination, platform: request.platform, ...hooks }, signal)
       return destination.imageId()
     })
-    loaded.push({ id, names, offered })
+    yield { id, names, offered }
   }
-  return loaded
 }
 
 async function imagesOfDocker(files: ArchiveFiles): Promise<readonly Found[]> {
