@@ -1,5 +1,5 @@
 // `coracle`: finds the command, runs it, and turns whatever it throws into one line.
-import { codeOf, explain } from '@coracle/base/errors'
+import { codeOf, explain, failed } from '@coracle/base/errors'
 import { commandTable, findCommand } from './command-table.ts'
 import { createContext, Interrupted } from './context.ts'
 import { type GlobalOptions, parseGlobals, resolveEndpoints } from './globals.ts'
@@ -10,7 +10,10 @@ const colour = !process.env['NO_COLOR'] && process.env['TERM'] !== 'dumb'
 const out = screenOn(process.stdout, colour)
 const err = screenOn(process.stderr, colour)
 // `coracle ps | head -1` closes the pipe early; that is no failure.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0)
+  process.exit(report(failed('write standard output', error), { commandName: undefined, debug: false }))
+})
 
 process.exitCode = await main(process.argv.slice(2))
 
