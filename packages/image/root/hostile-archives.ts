@@ -79,6 +79,14 @@ export const accepted: readonly (readonly [string, Parts, Tree])[] = [
     { a: 'd755', b: 'f644 f', c: 'd755', d: 'l x', m: 'd711', 'm/k': 'f644 x' },
   ],
   [
+    'T-18 forgets what was below a directory that became something else',
+    [
+      ...[dir('a/b', { mtime: 1 }), file('a', 'f'), dir('c/d', { mtime: 1 }), symlink('c', 'e')],
+      ...[dir('e/d', { mtime: 5 }), dir('g/h', { mtime: 1 }), symlink('g', 'g')],
+    ],
+    { a: 'f644 f', c: 'l e', e: 'd755', 'e/d': 'd755', g: 'l g' },
+  ],
+  [
     'T-19 replaces a link by the directory',
     [symlink('foo', '/'), dir('foo'), file('foo/tmp/x')],
     { foo: 'd755', 'foo/tmp': 'd755', 'foo/tmp/x': 'f644 x' },
@@ -206,6 +214,8 @@ export const refused: readonly (readonly [string, Parts])[] = [
   ['T-07 component of 256 bytes', [paxHeader({ path: 'n'.repeat(256) }), file('x')]],
   ['T-07 path of 4097 bytes', [paxHeader({ path: `${'d/'.repeat(2048)}f` }), file('x')]],
   ['T-07 10000 nested directories', [paxHeader({ path: deep(10_000) }), dir('x')]],
+  ['T-18 through the link that is replaced', [symlink('a', '/'), file('a/a')]],
+  ['T-18 through the link that is replaced by a directory', [symlink('a', '.'), dir('a/a')]],
   ['T-13 loop of links', [symlink('a', 'b'), symlink('b', 'a'), file('a/x')]],
   ['T-14 hard link to what is not there', [hardlink('h', '/canary/secret')]],
   ['T-14 hard link out of the root', [hardlink('h', '../../secret')]],

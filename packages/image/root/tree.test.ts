@@ -71,6 +71,8 @@ describe('tree records', needsRoot(), () => {
         file('b/c/up/top'),
         hardlink('h', 'b/c/up/top'),
       ],
+      // The inode of what is replaced may be given out again.
+      [dir('r', { mtime: 5 }), file('r', 'x', { mtime: 9 }), dir('t', { mtime: 5 }), symlink('t', 'r'), dir('u', { mtime: 5 })],
       [file('.wh.gone', ''), file('gone/x'), symlink('s', 'gone'), file('s/.wh.y', ''), file('s/y/z')],
       Array.from({ length: 12_000 }, (_, i) => file(`d${i % 50}/f${i}`, String(i))),
     ]

@@ -13,6 +13,7 @@ import {
   openSync,
   readdirSync,
   rmdirSync,
+  statSync,
   symlinkSync,
   unlinkSync,
   writeSync,
@@ -28,7 +29,7 @@ import { type Beside, FileFailure } from './beside.ts'
 import { besideFailed, entryFailed } from './entry-failed.ts'
 import { InodeReserve, type Inodes } from './inode-reserve.ts'
 import { LinkBelowError } from './link-below-error.ts'
-import { makeParents } from './parents.ts'
+import { inodeAt, makeParents } from './parents.ts'
 import { isWhiteoutNode, markHiding, markOpaque, whiteoutOf } from './whiteout.ts'
 import { applyXattrs } from './xattrs.ts'
 
@@ -74,7 +75,7 @@ export class Extractor implements TarSink {
   readonly #disk: Disk
   readonly #inodes: InodeReserve
   readonly implied = new Set<string>()
-  readonly #directories: { path: Buffer; mtime: TarEntry['mtime'] }[] = []
+  readonly #directories: { path: Buffer; inode: number; mtime: TarEntry['mtime'] }[] = []
   readonly #warnings: string[] = []
   #file: { fd: number; entry: TarEntry; sinceWriteback: number } | undefined
   #entries = 0
@@ -139,10 +140,8 @@ export class Extractor implements TarSink {
   /** Directories get their times last: what was put into them changed these. */
   finish(): Extracted {
     this.#settle()
-    for (const { path, mtime } of this.#directories) {
-      // It may have been replaced by a later entry.
-      if (lstatSync(path, { throwIfNoEntry: false })?.isDirectory()) this.sys.setTime(path, mtime)
-    }
+    // It or one of its parents may have been replaced by a later entry.
+    for (const { path, inode, mtime } of this.#directories) if (inodeAt(path) === inode) this.sys.setTime(path, mtime)
     return {
       usedBytes: this.#usedBytes + 4096,
       inodes: this.#inodesUsed,
@@ -169,6 +168,9 @@ export class Extractor implements TarSink {
     if (stat === undefined) return false
     if (stat.isDirectory()) removeTree(path)
     else unlinkSync(path)
+    // It would be made in another place, below directories that nothing asked for.
+    if (statSync(Buffer.concat([parentOf(path), Buffer.from('/.')]), { throwIfNoEntry: false }) === undefined)
+      throw archiveError(`the path ${show(path)} goes through the link that it replaces`)
     return isWhiteoutNode(stat)
   }
 
@@ -217,7 +219,7 @@ export class Extractor implements TarSink {
     lchownSync(root, entry.uid, entry.gid)
     chmodSync(root, entry.mode & ~0o022)
     applyXattrs(this, root, entry.xattrs)
-    this.#directories.push({ path: root, mtime: entry.mtime })
+    this.#directories.push({ path: root, inode: lstatSync(root).ino, mtime: entry.mtime })
   }
 
   #whiteout(whiteout: { kind: 'ignored' } | { kind: 'opaque' | 'remove'; path: Buffer }) {
@@ -308,7 +310,7 @@ export class Extractor implements TarSink {
     lchownSync(path, entry.uid, entry.gid)
     chmodSync(path, entry.mode)
     applyXattrs(this, path, entry.xattrs)
-    this.#directories.push({ path, mtime: entry.mtime })
+    this.#directories.push({ path, inode: lstatSync(path).ino, mtime: entry.mtime })
   }
 
   #hardlink(entry: TarEntry): void {
