@@ -21,7 +21,7 @@ import { type DiffId, parseDigest } from '@coracle/oci-spec/digest'
 import { eventually } from '@coracle/testkit/eventually'
 import { type LayerSource, sha256 } from '@coracle/testkit/fault-registry'
 import { needsRoot } from '@coracle/testkit/needs-root'
-import { rawTar } from '@coracle/testkit/tar-builder'
+import { paxHeader, rawTar } from '@coracle/testkit/tar-builder'
 import type { StoreCheckSummary, StoreFinding } from '../src/mod.ts'
 import { createImagesWorld, type ImagesWorld, soon } from './images-world.ts'
 
@@ -95,6 +95,18 @@ describe('check of the store', needsRoot(), () => {
     await world.images.removeRootfs('new')
     assert.deepEqual(world.images.find(id)?.tags, image.tags)
     assert.deepEqual((await check({ deep: true })).findings, [])
+  })
+
+  test('directories that an upper layer leaves out keep times before 1970', async () => {
+    const low = rawTar(paxHeader({ mtime: '-5000' }), { name: 'old/', type: '5', mode: 0o755 })
+    const up = rawTar({ name: 'old/new', body: 'x' })
+    world.registry.addImage('before-1970', '1', [
+      { tar: low, blob: gzipSync(low) },
+      { tar: up, blob: gzipSync(up) },
+    ])
+    await world.pull('before-1970:1')
+    assert.deepEqual((await check()).findings, [])
+    await world.images.remove(world.ref('before-1970:1'))
   })
 
   test('changed content is found by reading it, and mended by the next pull as well', async () => {

@@ -110,7 +110,8 @@ async function fillMendingLayer(store: Store, { key, found, staging }: Mending):
   for (const { path, mode, uid, gid, mtimeMs } of found.toReversed()) {
     chownSync(at(path), uid, gid)
     chmodSync(at(path), mode)
-    utimesSync(at(path), mtimeMs / 1000, mtimeMs / 1000)
+    // As text: of negative numbers Node makes the present.
+    utimesSync(at(path), String(mtimeMs / 1000), String(mtimeMs / 1000))
   }
   const treeDigest = recordTree(recordName(staging), found)
   await store.sync()
