@@ -264,6 +264,18 @@ describe('images', needsRoot(), () => {
     )
   })
 
+  test('W-07 an opaque root hides the layers below, whatever the order in the archive, and nothing of its own', async () => {
+    world.registry.addImage('w07', '1', [
+      layer(file('low'), file('d/low')),
+      layer(file('mid'), file('.wh..wh..opq', ''), file('d/mid')),
+      layer(file('top')),
+    ])
+    await world.pull('w07:1')
+    const look = (path: string) => [readdirSync(path).sort(), readdirSync(join(path, 'd'))]
+    assert.deepEqual(await withRootfs('w07:1', look), [['d', 'mid', 'top'], ['mid']])
+    await world.images.remove(world.ref('w07:1'))
+  })
+
   test('directories that an upper layer leaves out keep the metadata of the lower ones', async () => {
     world.registry.addImage('implied', '1', [
       layer(

@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path'
 import { isErrno, unlessErrno } from '@coracle/base/errno'
 import { CodedError, doing, failed, notFound } from '@coracle/base/errors'
 import { parseComponent } from '@coracle/base/ids'
+import { loadUnpackSyscalls, type UnpackSyscalls } from '@coracle/host/unpack-syscalls'
 import type { ImageId } from '@coracle/oci-spec/digest'
 import { namingDisk } from './disk-error.ts'
 import { removeViews, withIdmappedLayers } from './idmapped-layers.ts'
@@ -45,6 +46,7 @@ export class RootfsStore {
   readonly #deps: RootfsDeps
   readonly #records = new Map<string, RootfsRecord>()
   readonly #fixedOptions: readonly string[]
+  #sys: Pick<UnpackSyscalls, 'xattr'> | undefined
 
   constructor(deps: RootfsDeps) {
     this.#deps = deps
@@ -87,7 +89,7 @@ export class RootfsStore {
     const { store } = this.#deps
     const { mounts } = this.#deps.host
     const destination = this.#target(key)
-    const layers = stack.toReversed().map((layer) => store.layerPath(layer))
+    const layers = this.#visible(stack.map((layer) => store.layerPath(layer))).toReversed()
     // Quoted, since a label has commas.
     const context = mountLabel === undefined ? [] : [`context="${mountLabel}"`]
     const mount = (lower: readonly string[]) =>
@@ -102,6 +104,14 @@ export class RootfsStore {
     // The overlay writes as root of the host, which an idmapped upper directory could not name: this one directory is given away instead.
     for (const path of [dirname(destination), join(this.directory(key), upper)]) chownSync(path, rootUid, rootGid)
     await withIdmappedLayers(this.#deps.host, { directory: this.#views(key), layers, usernsPath, use: mount }, signal)
+  }
+
+  // The kernel looks through the root of every layer, whatever mark it has: what lies below an opaque one is left out here.
+  #visible(layers: readonly string[]): readonly string[] {
+    this.#sys ??= loadUnpackSyscalls()
+    const { xattr } = this.#sys
+    const isOpaque = (layer: string) => xattr(Buffer.from(layer), 'trusted.overlay.opaque')?.toString('latin1') === 'y'
+    return layers.slice(Math.max(0, layers.findLastIndex(isOpaque)))
   }
 
   async unmount(key: string): Promise<void> {
