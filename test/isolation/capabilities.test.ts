@@ -100,6 +100,19 @@ isolationSuite('capabilities', (bed) => {
       }
     })
 
+  test('ALL is what the kernel of a sandbox knows; what it does not know is refused', {
+    skip: bed.sandboxed ? false : 'the kernel is that of this machine',
+  }, async () => {
+    await using pod = await bed.pod()
+    const container = await pod.run(withSecurity({ capabilities: { addCapabilities: ['ALL'] } }))
+    const inside = await statusInside(container, 'init')
+    const bounding = BigInt(`0x${inside.field('CapBnd')}`)
+    assert.notEqual(bounding & (1n << 21n), 0n, 'SYS_ADMIN')
+    assert.equal(bounding >> 38n, 0n)
+    const wish = withSecurity({ capabilities: { addCapabilities: ['BPF'] } })
+    await failsWith('failed_precondition', pod.create(wish), /capabilities: .* cannot give CAP_BPF/)
+  })
+
   test('a name that is none is refused', async () => {
     await using pod = await bed.pod()
     const wish = withSecurity({ capabilities: { addCapabilities: ['NONSENSE'] } })

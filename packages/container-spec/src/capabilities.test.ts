@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { host, secured } from '../test/sample-input.ts'
 import { throws } from '../test/throws.ts'
-import { capabilitySets, defaultCapabilities, knownCapabilities, setsOfUser } from './capabilities.ts'
+import { capabilitiesInSandbox, capabilitySets, defaultCapabilities, knownCapabilities, setsOfUser } from './capabilities.ts'
 
 interface Wish {
   add?: string[]
@@ -35,6 +35,13 @@ describe('capabilities', () => {
     assert.deepEqual(users.permitted, users.effective)
     assert.deepEqual(users.bounding, made.bounding)
     assert.deepEqual(setsOfUser(sets({}), 1234).effective, [])
+  })
+  test('a kernel of their own does not know the newest', () => {
+    const known = capabilitiesInSandbox(knownCapabilities)
+    assert.deepEqual(
+      knownCapabilities.filter((name) => !known.includes(name)),
+      ['CAP_PERFMON', 'CAP_BPF', 'CAP_CHECKPOINT_RESTORE'],
+    )
   })
   test('bounding, effective and permitted are the same', () => {
     const made = sets({ add: ['SYS_ADMIN'], drop: ['CHOWN'] })

@@ -54,7 +54,7 @@ export function capabilitySets(input: CapabilitiesInput): Capabilities {
   if (!input.privileged) for (const name of drop) held.delete(name)
   const missing = [...held].find((name) => !available.has(name))
   if (missing !== undefined)
-    throw new CodedError('failed_precondition', `${field}: this node cannot give ${missing}, the runtime itself does not have it`)
+    throw new CodedError('failed_precondition', `${field}: this runtime cannot give ${missing}, it does not have it itself`)
   const sets = knownCapabilities.filter((name) => held.has(name))
   const raised = sets.filter((name) => wanted.includes(name))
   return { bounding: sets, effective: sets, permitted: sets, inheritable: raised, ambient: raised }
@@ -66,6 +66,10 @@ export function capabilitySets(input: CapabilitiesInput): Capabilities {
  */
 export const setsOfUser = (sets: Capabilities, uid: number): Capabilities =>
   uid === 0 ? sets : { ...sets, effective: sets.ambient, permitted: sets.ambient }
+
+/** gVisor's kernel has those up to Linux 5.7. A later name keeps its sandbox from starting, without a word. */
+export const capabilitiesInSandbox = (names: readonly string[]): readonly string[] =>
+  names.filter((name) => knownCapabilities.indexOf(name) <= knownCapabilities.indexOf('CAP_AUDIT_READ'))
 
 export const noCapabilities: Capabilities = { bounding: [], effective: [], permitted: [], inheritable: [], ambient: [] }
 

@@ -5,7 +5,7 @@ import type { Process, RuntimeSpec } from '@coracle/oci-spec/runtime-spec'
 import { specAnnotations } from './annotations.ts'
 import { apparmorProfile } from './apparmor.ts'
 import { bindRenamedDevices } from './bound-devices.ts'
-import { capabilitySets, defaultCapabilities, setsOfUser } from './capabilities.ts'
+import { capabilitiesInSandbox, capabilitySets, defaultCapabilities, setsOfUser } from './capabilities.ts'
 import { applyCdi } from './cdi.ts'
 import { cgroupsPath } from './cgroup-path.ts'
 import { planDevices } from './devices.ts'
@@ -109,7 +109,7 @@ function containerProcess(input: SpecInput, user: ResolvedUser): { process: Proc
     request: security?.capabilities,
     privileged,
     defaults: input.defaultCapabilities ?? defaultCapabilities,
-    available: host.capabilities,
+    available: input.sandboxed ? capabilitiesInSandbox(host.capabilities) : host.capabilities,
   })
   return {
     process: {
