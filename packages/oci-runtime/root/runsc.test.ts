@@ -76,6 +76,22 @@ describe('runsc', {
     await assert.rejects(bed.runtime.exec(made.paths, nope, never), /exec in container [^{]*: failed to load \/nope/)
   })
 
+  test('execs of a daemon that is gone end with its successor, inside the sandbox, too', async () => {
+    await using bed = new Bed(program ?? '', options)
+    const made = await bed.runReady({ args: ['sh', '-c', 'echo ready; sleep 1000'] })
+    for (const terminal of [false, true]) {
+      const request = { process: processOf(['sleep', terminal ? '2001' : '2000'], { terminal }), stdin: false }
+      const session = await bed.runtime.exec(made.paths, request, never)
+      session.stdout.resume()
+      session.stderr?.resume()
+    }
+    await bed.runtime.sweepExecs(made.paths)
+    const ps = await bed.runtime.exec(made.paths, { process: processOf(['ps', '-o', 'args']), stdin: false }, never)
+    const running = (await ps.stdout.toArray()).join('')
+    assert.match(running, /sleep 1000/)
+    assert.doesNotMatch(running, /sleep 200/)
+  })
+
   test('deleted while it runs', async () => {
     await using bed = new Bed(program ?? '', options)
     const made = await bed.run({ args: ['sleep', '1000'] })

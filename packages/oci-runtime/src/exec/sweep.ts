@@ -5,11 +5,13 @@ import type { RuntimeContext } from '../context.ts'
 import type { ContainerPaths } from '../oci-runtime.ts'
 import { parseIdentity, readPidFile, readRecord } from '../record.ts'
 import { type ExecFiles, listExecs, removeExecFiles } from './files.ts'
+import { killInside } from './session.ts'
 import { endTree, stdioOf } from './tree.ts'
 
 /** Ends what is on record of execs and removes the record. An exec of this very daemon is ended too. */
 export async function sweepExecs(ctx: RuntimeContext, paths: ContainerPaths): Promise<void> {
   for (const files of listExecs(paths)) {
+    if (ctx.kind === 'runsc') await killInside(ctx, paths, files)
     const root = execProcess(ctx, paths, files)
     const owner = readOwner(files)
     const cgroup = readRecord(ctx, paths)?.cgroup
