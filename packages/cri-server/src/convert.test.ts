@@ -137,6 +137,9 @@ test('credentials in each of their forms, and only for their own server', () => 
     username: 'u',
     password: '',
   })
+  for (const serverAddress of ['https://R.example', 'r.example:443/team', 'https://r.example:443/v2/'])
+    assert.deepEqual(of({ username: 'u', serverAddress }), { username: 'u', password: '' }, serverAddress)
+  assert.equal(of({ username: 'u', serverAddress: 'r.example:5000' }), undefined)
   for (const auth of [base64('no colon'), base64(':p'), '***'])
     assert.throws(
       () => of({ auth }),

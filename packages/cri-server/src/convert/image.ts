@@ -2,6 +2,7 @@ import type { MessageInitShape } from '@bufbuild/protobuf'
 import { invalid } from '@coracle/base/errors'
 import { type AuthConfig, ImageSchema } from '@coracle/cri-api'
 import type { Credentials, Image } from '@coracle/image'
+import { withPlainHost } from '@coracle/oci-spec/reference'
 import { cachedItem } from '../encoded.ts'
 
 /** Either uid or username is set; the group part is not shown (CRI, message Image). */
@@ -39,5 +40,6 @@ export function credentialsOf(auth: AuthConfig | undefined, registry: string): C
 /** Host and port of a server address, which may be a URL such as https://index.docker.io/v1/. */
 function hostOf(address: string): string {
   const host = address.replace(/^https?:\/\//, '').split('/')[0] ?? ''
-  return /^(index\.|registry-1\.)?docker\.io$/.test(host) ? 'docker.io' : host
+  const plain = withPlainHost(host)
+  return /^(index\.|registry-1\.)?docker\.io$/.test(plain) ? 'docker.io' : plain
 }
