@@ -145,6 +145,7 @@ async function sendToRealm(
       url: realm.href,
       method,
       headers: {
+        ...(realm.origin === new URL(request.endpoint.baseUrl).origin ? request.endpoint.headers : {}),
         accept: 'application/json',
         ...(authorization === undefined ? {} : { authorization }),
         ...(form === undefined ? {} : { 'content-type': 'application/x-www-form-urlencoded' }),

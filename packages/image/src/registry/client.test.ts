@@ -138,6 +138,27 @@ describe('registry client', () => {
     assert.deepEqual(seen, [`GET /token?service=svc&scope=repository%3Ar%3Apull%2Cpush&account=u Basic ${basic}`])
   })
 
+  test('headers configured for a host go to its own token service too, as some want them there, and to no other', async () => {
+    await using other = await startFaultRegistry()
+    for (const service of [registry, other]) {
+      service.requests.length = 0
+      const removes = [registry, other].map((one) =>
+        one.fault((request, response) => {
+          if (request.url?.startsWith('/token')) response.end('{"token":"given"}')
+          else if (request.headers.authorization === 'Bearer given') response.end('yes')
+          else response.writeHead(401, { 'www-authenticate': `Bearer realm="${service.url}/token"` }).end()
+          return true
+        }),
+      )
+      const endpoint = endpointOf(registry.host, { headers: { 'x-key': 'geheim', authorization: 'Basic own' } })
+      assert.equal(await text(connect(undefined, [endpoint])), 'yes')
+      const asked = service.requests.find(({ url }) => url.startsWith('/token'))
+      const expected = service === registry ? ['geheim', 'Basic own'] : [undefined, undefined]
+      assert.deepEqual([asked?.headers['x-key'], asked?.headers.authorization], expected)
+      for (const remove of removes) remove()
+    }
+  })
+
   test('R-04 an identity token is exchanged by POST, by GET where POST is unknown', async () => {
     for (const postStatus of [200, 405]) {
       const remove = registry.fault((request, response) => {
