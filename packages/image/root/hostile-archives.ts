@@ -136,6 +136,17 @@ export const accepted: readonly (readonly [string, Parts, Tree])[] = [
     { s: 'f6755 5:6 x', t: 'd1777 7:0', g: 'd2755 0:8' },
   ],
   [
+    'T-45 a setgid directory hands its group on to nothing',
+    [
+      ...[dir('d', { mode: 0o2775, gid: 50 }), file('d/f'), symlink('d/l', 'f'), dir('d/s'), file('d/implied/f')],
+      ...[{ name: 'd/p', type: '6', mode: 0o644 }, dir('e', { mode: 0o2755, gid: 8 }), dir('e', { mode: 0o755, gid: 8 })],
+    ],
+    {
+      ...{ d: 'd2775 0:50', 'd/f': 'f644 x', 'd/l': 'l f', 'd/s': 'd755', 'd/implied': 'd755', 'd/implied/f': 'f644 x' },
+      ...{ 'd/p': 'p644', e: 'd755 0:8' },
+    },
+  ],
+  [
     'T-47 leaves out what is not for images',
     [
       paxHeader({ 'SCHILY.xattr.security.selinux': 'x', 'SCHILY.xattr.trusted.foo': 'y', 'SCHILY.xattr.user.ok': 'z' }),

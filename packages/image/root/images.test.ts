@@ -283,8 +283,9 @@ describe('images', needsRoot(), () => {
         dir('home', { mode: 0o750, uid: 5 }),
         dir('home/u', { mode: 0o700, uid: 6, gid: 7 }),
         dir('gone', { mode: 0o700 }),
+        ...[file('again/x'), file('again'), dir('again', { mode: 0o711 })],
       ),
-      layer(file('tmp/x'), file('home/u/f'), file('.wh.gone', ''), file('fresh/f')),
+      layer(file('tmp/x'), file('home/u/f'), file('.wh.gone', ''), file('fresh/f'), file('again/f')),
       layer(file('gone/f')),
     ])
     await world.pull('implied:1')
@@ -293,10 +294,10 @@ describe('images', needsRoot(), () => {
         const { mode, uid, gid } = statSync(join(path, name))
         return `${(mode & 0o7777).toString(8)} ${uid}:${gid}`
       }
-      return ['tmp', 'home', 'home/u', 'gone', 'fresh'].map(show)
+      return ['tmp', 'home', 'home/u', 'gone', 'fresh', 'again'].map(show)
     }
-    assert.deepEqual(await withRootfs('implied:1', look), ['1777 0:0', '750 5:0', '700 6:7', '755 0:0', '755 0:0'])
-    await withRootfs('implied:1', (path) => assert.deepEqual(readdirSync(path).sort(), ['fresh', 'gone', 'home', 'tmp']))
+    assert.deepEqual(await withRootfs('implied:1', look), ['1777 0:0', '750 5:0', '700 6:7', '755 0:0', '755 0:0', '711 0:0'])
+    await withRootfs('implied:1', (path) => assert.deepEqual(readdirSync(path).sort(), ['again', 'fresh', 'gone', 'home', 'tmp']))
     await world.images.remove(world.ref('implied:1'))
   })
 

@@ -28,8 +28,9 @@ import type { TarSink } from '../tar/reader.ts'
 import { type Beside, FileFailure } from './beside.ts'
 import { besideFailed, entryFailed } from './entry-failed.ts'
 import { InodeReserve, type Inodes } from './inode-reserve.ts'
+import { LateMetadata } from './late-metadata.ts'
 import { LinkBelowError } from './link-below-error.ts'
-import { inodeAt, makeParents } from './parents.ts'
+import { makeParents } from './parents.ts'
 import { isWhiteoutNode, markHiding, markOpaque, whiteoutOf } from './whiteout.ts'
 import { applyXattrs } from './xattrs.ts'
 
@@ -75,7 +76,7 @@ export class Extractor implements TarSink {
   readonly #disk: Disk
   readonly #inodes: InodeReserve
   readonly implied = new Set<string>()
-  readonly #directories: { path: Buffer; inode: number; mtime: TarEntry['mtime'] }[] = []
+  readonly #late = new LateMetadata()
   readonly #warnings: string[] = []
   #file: { fd: number; entry: TarEntry; sinceWriteback: number } | undefined
   #entries = 0
@@ -137,11 +138,9 @@ export class Extractor implements TarSink {
     }
   }
 
-  /** Directories get their times last: what was put into them changed these. */
   finish(): Extracted {
     this.#settle()
-    // It or one of its parents may have been replaced by a later entry.
-    for (const { path, inode, mtime } of this.#directories) if (inodeAt(path) === inode) this.sys.setTime(path, mtime)
+    this.#late.apply(this.sys)
     return {
       usedBytes: this.#usedBytes + 4096,
       inodes: this.#inodesUsed,
@@ -217,9 +216,8 @@ export class Extractor implements TarSink {
   #root(entry: TarEntry): void {
     if (entry.kind !== 'directory') throw archiveError('an entry that is no directory is named as the root')
     lchownSync(root, entry.uid, entry.gid)
-    chmodSync(root, entry.mode & ~0o022)
+    this.#late.note(root, { mode: entry.mode & ~0o022, mtime: entry.mtime })
     applyXattrs(this, root, entry.xattrs)
-    this.#directories.push({ path: root, inode: lstatSync(root).ino, mtime: entry.mtime })
   }
 
   #whiteout(whiteout: { kind: 'ignored' } | { kind: 'opaque' | 'remove'; path: Buffer }) {
@@ -305,12 +303,13 @@ export class Extractor implements TarSink {
       this.#count(4096)
       // Deleted below and made anew here: what is below must not shine through.
       if (wasWhiteout) markOpaque(this.sys, path)
-    } else this.implied.delete(path.toString('latin1'))
+    }
+    // Also what was implied, replaced and is made anew.
+    if (this.implied.size > 0) this.implied.delete(path.toString('latin1'))
     this.#disk.beside?.noteDirectory(path)
     lchownSync(path, entry.uid, entry.gid)
-    chmodSync(path, entry.mode)
+    this.#late.note(path, entry)
     applyXattrs(this, path, entry.xattrs)
-    this.#directories.push({ path, inode: lstatSync(path).ino, mtime: entry.mtime })
   }
 
   #hardlink(entry: TarEntry): void {

@@ -56,14 +56,3 @@ function leadsToDirectory(path: Buffer): boolean {
     throw err
   }
 }
-
-/** Of a directory. Undefined where none is, also because a parent is none any more. */
-export function inodeAt(path: Buffer): number | undefined {
-  try {
-    const stat = lstatSync(path, { throwIfNoEntry: false })
-    return stat?.isDirectory() ? stat.ino : undefined
-  } catch (err) {
-    if (isErrno(err, 'ENOTDIR', 'ELOOP')) return undefined
-    throw err
-  }
-}
