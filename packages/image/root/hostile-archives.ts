@@ -225,6 +225,8 @@ export const refused: readonly (readonly [string, Parts])[] = [
   ['T-07 component of 256 bytes', [paxHeader({ path: 'n'.repeat(256) }), file('x')]],
   ['T-07 path of 4097 bytes', [paxHeader({ path: `${'d/'.repeat(2048)}f` }), file('x')]],
   ['T-07 10000 nested directories', [paxHeader({ path: deep(10_000) }), dir('x')]],
+  ['T-32 a long name and another PAX path', [gnuLong('L', 'a'), paxHeader({ path: 'b' }), file('x')]],
+  ['T-32 a long link and another PAX linkpath', [paxHeader({ linkpath: 'b' }), gnuLong('K', 'a'), symlink('l', 'x')]],
   ['T-18 through the link that is replaced', [symlink('a', '/'), file('a/a')]],
   ['T-18 through the link that is replaced by a directory', [symlink('a', '.'), dir('a/a')]],
   ['T-13 loop of links', [symlink('a', 'b'), symlink('b', 'a'), file('a/x')]],

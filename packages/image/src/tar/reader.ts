@@ -1,7 +1,7 @@
 // A strict tar reader that is pushed: bytes go in as they come, entries and their content come out, nothing is kept.
 
 import { baseOf, cleanPath, type EntryKind, type TarEntry } from './entry.ts'
-import { archiveError } from './errors.ts'
+import { archiveError, show } from './errors.ts'
 import { BLOCK_BYTES, parseHeader, type RawHeader } from './header.ts'
 import { type PaxRecords, parsePax } from './pax.ts'
 
@@ -132,8 +132,8 @@ export class TarReader {
 
   #merge(given: EntryKind, header: RawHeader): TarEntry {
     const pax = this.#pax
-    const name = pax?.path ?? this.#longName ?? header.name
-    const link = pax?.linkpath ?? this.#longLink ?? header.link
+    const name = only(pax?.path, this.#longName) ?? header.name
+    const link = only(pax?.linkpath, this.#longLink) ?? header.link
     this.#pax = this.#longName = this.#longLink = undefined
     // Before there was a type for directories a trailing slash told them.
     const kind = header.type === 0 && name.at(-1) === 0x2f ? 'directory' : given
@@ -191,6 +191,13 @@ export class TarReader {
     else if (meta?.kind === 'link') this.#longLink = untilNul(meta.data)
     // A global header would change every entry after it: ignored as a whole, as peers do.
   }
+}
+
+// Of two, GNU tar takes the one and Go's reader the other: they would unpack different trees.
+function only(pax: Buffer | undefined, gnu: Buffer | undefined): Buffer | undefined {
+  if (pax !== undefined && gnu !== undefined && !pax.equals(gnu))
+    throw archiveError(`an entry has two names, ${show(pax)} and ${show(gnu)}`)
+  return pax ?? gnu
 }
 
 // What a whiteout contains is not kept by anybody.
