@@ -1,4 +1,5 @@
 // Which pulls there were, from where, how they ended and what they fetched: for whoever watches the daemon.
+import { codeOf } from '@coracle/base/errors'
 import { entryOf, Histogram, type HistogramValues } from '@coracle/base/histogram'
 
 /** Upper bounds in seconds. */
@@ -10,7 +11,7 @@ const maxHosts = 100
 export interface PullEnd {
   /** Of the registry in the image's name. */
   readonly host: string
-  /** `ok`, `present` or an error code. */
+  /** `ok`, `present`, or what `failureOf` tells. */
   readonly outcome: string
   readonly seconds: number
   readonly fetchedLayers: number
@@ -47,4 +48,12 @@ export function recordPull(end: PullEnd): void {
   layers.fetched += end.fetchedLayers
   layers.reused += end.reusedLayers
   if (outcome === 'ok' || outcome === 'present') entryOf(times, host, () => new Histogram(pullBuckets)).add(end.seconds)
+}
+
+/** How a pull failed: what was the matter with the registry, where that was it, else the code of the error. */
+export function failureOf(err: unknown): string {
+  for (let at = err; at instanceof Error; at = at.cause)
+    // RegistryError, by its shape: several of its failures have the one code that kubelet wants.
+    if ('failure' in at && typeof at.failure === 'string') return at.failure
+  return codeOf(err)
 }

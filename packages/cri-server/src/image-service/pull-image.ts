@@ -1,10 +1,10 @@
-import { codeOf, doing } from '@coracle/base/errors'
+import { doing } from '@coracle/base/errors'
 import type { ImageService, PodSandboxConfig } from '@coracle/cri-api'
 import type { PullProgress } from '@coracle/image'
 import { formatReference, type Reference } from '@coracle/oci-spec/reference'
 import { credentialsOf } from '../convert/image.ts'
 import type { RouteDeps } from '../deps.ts'
-import { recordPull } from '../pull-statistics.ts'
+import { failureOf, recordPull } from '../pull-statistics.ts'
 import type { Handler } from '../service.ts'
 import { firstThatWorks } from './first-that-works.ts'
 import { parseImageName } from './name.ts'
@@ -39,7 +39,7 @@ export function pullImage(deps: RouteDeps): Handler<(typeof ImageService)['metho
         record(fetched(latest).fetchedLayers === 0 ? 'present' : 'ok')
         return image
       } catch (err) {
-        record(codeOf(signal.aborted ? signal.reason : err))
+        record(failureOf(signal.aborted ? signal.reason : err))
         throw err
       }
     }

@@ -36,7 +36,7 @@ export const catalogue = {
 
   coracle_image_pulls_total: {
     type: 'counter',
-    help: 'Pulls that ended, by registry host and outcome: ok, present (nothing was fetched) or the code of the error.',
+    help: 'Pulls that ended, by registry host and outcome: ok, present (nothing was fetched), or what was the matter.',
     labels: ['host', 'outcome'],
   },
   coracle_image_pull_duration_seconds: { type: 'histogram', help: 'How long successful pulls took.', labels: ['host'] },
