@@ -1,7 +1,7 @@
 // The escape kit, second part: image configuration and annotations as policy, and processes that look for the node's own.
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { mkdirSync, readFileSync, renameSync, symlinkSync } from 'node:fs'
+import { mkdirSync, readFileSync, renameSync, rmSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { eventually } from '@coracle/testkit/eventually'
@@ -195,7 +195,16 @@ function racing(volume: string): Disposable {
   const timer = setInterval(() => {
     // `a` and the spare change places; one of them is the link.
     renameSync(a, `${a}.next`)
-    renameSync(spare, a)
+    for (let tries = 1; ; tries++) {
+      try {
+        renameSync(spare, a)
+        break
+      } catch (err) {
+        // A runtime that found no `a` for that moment has made one.
+        if (tries === 100) throw err
+        rmSync(a, { recursive: true, force: true })
+      }
+    }
     renameSync(`${a}.next`, spare)
   }, 1)
   return {
